@@ -1,0 +1,82 @@
+"""The Oobleck variational autoencoder of stable-audio-tools, from the released configuration."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import math
+import warnings
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from models.config import ConfigError, ModelConfig
+
+
+class Autoencoder(nn.Module):
+    """Audio [clips, channels, samples] <-> latents [clips, latent channels, frames]."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        settings = config.autoencoder
+        oobleck = _oobleck(settings, config.lengths.sample_rate)
+        self.encoder = oobleck.get_submodule("encoder")
+        self.decoder = oobleck.get_submodule("decoder")
+        self.downsampling = config.lengths.downsampling
+        self.context = _decoder_reach(settings["decoder"]["config"])
+
+    def encode(self, audio: Tensor) -> tuple[Tensor, Tensor]:
+        """Mean and raw scale of the posterior, [clips, latent channels, frames]; deviation = softplus(scale) + 1e-4."""
+        mean, scale = self.encoder(audio).chunk(2, dim=1)
+        return mean, scale
+
+    def decode(self, latents: Tensor, chunk: int | None = None) -> Tensor:
+        """Audio [clips, channels, frames * downsampling] of latents [clips, latent channels, frames].
+
+        With `chunk` frames at a time memory does not grow with the length: each chunk is decoded with as many
+        neighbours as the decoder can see, and the neighbours' sound is dropped, so the result is the same.
+        """
+        frames = latents.shape[-1]
+        if chunk is None or frames <= chunk + 2 * self.context:
+            return self.decoder(latents)
+        pieces = []
+        for start in range(0, frames, chunk):
+            stop = min(start + chunk, frames)
+            left, right = max(0, start - self.context), min(frames, stop + self.context)
+            sound = self.decoder(latents[..., left:right])
+            pieces.append(sound[..., (start - left) * self.downsampling : (stop - left) * self.downsampling])
+        return torch.cat(pieces, dim=-1)
+
+    def fuse(self) -> Autoencoder:
+        """Multiply the weight normalisation out once, instead of at every call."""
+        for module in self.modules():
+            if hasattr(module, "weight_g"):
+                nn.utils.remove_weight_norm(module)
+        return self
+
+
+def _oobleck(settings: dict[str, Any], sample_rate: int) -> nn.Module:
+    kinds = settings["encoder"]["type"], settings["decoder"]["type"], settings["bottleneck"]["type"]
+    if kinds != ("oobleck", "oobleck", "vae"):
+        raise ConfigError(f"model configuration: expected an Oobleck autoencoder with a vae bottleneck, got {kinds}")
+    # The import takes seconds and prints to standard output, which belongs to our caller.
+    with contextlib.redirect_stdout(io.StringIO()), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from stable_audio_tools.models.autoencoders import create_autoencoder_from_config
+
+        return create_autoencoder_from_config({"model": settings, "sample_rate": sample_rate})
+
+
+def _decoder_reach(settings: dict[str, Any]) -> int:
+    """Latents to either side that a decoded latent depends on: the decoder's receptive field, rounded up.
+
+    Each stage upsamples by its stride (kernel 2 * stride: one input to either side), then three residual units of
+    kernel 7 and dilations 1, 3, 9 reach 39 of its samples. The first and last convolutions of kernel 7 reach 3.
+    """
+    reach, rate = 3.0, 1
+    for stride in reversed(settings["strides"]):
+        reach += 1 / rate
+        rate *= stride
+        reach += 39 / rate
+    return math.ceil(reach + 3 / rate) + 1

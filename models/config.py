@@ -1,0 +1,186 @@
+"""What a Diff-V2M network is made of, read from `model_config.json` in the released layout."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from models.lengths import Lengths
+
+
+class ConfigError(ValueError):
+    """A model configuration that cannot be built, in one line that names the entry."""
+
+
+class Rhythm(StrEnum):
+    """Representation of the rhythm condition: onset strength (1 value a second), log-mel or tempogram (16)."""
+
+    ODF = "odf"
+    MEL = "mel"
+    TEMPO = "tempo"
+
+    @property
+    def width(self) -> int:
+        return 1 if self is Rhythm.ODF else 16
+
+
+class Emotion(StrEnum):
+    """Tokens of the emotion layer: rhythm as in the released weights, color as in the paper (section 3.3)."""
+
+    RHYTHM = "rhythm"
+    COLOR = "color"
+
+
+class Residual(StrEnum):
+    """Residual stream around cross-attention: overwritten by its norm as released, or kept as in the paper's figure."""
+
+    RELEASED = "released"
+    PRE_NORM = "pre_norm"
+
+
+@dataclass(frozen=True)
+class NumberRange:
+    """Range of an `int` or `number` conditioner; values outside are clamped."""
+
+    low: float
+    high: float
+
+
+@dataclass(frozen=True)
+class PredictorConfig:
+    """Rhythm predictor. The released code fixes these sizes, so the tensors decide, not the configuration."""
+
+    width: int = 512
+    depth: int = 12
+
+    @property
+    def heads(self) -> int:
+        return max(1, self.width // 64)
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """A Diff-V2M model. Sizes in channels; lengths in `lengths`."""
+
+    lengths: Lengths
+    audio_channels: int
+    latent_channels: int
+    autoencoder: dict[str, Any] = field(hash=False, repr=False)
+    semantic_dim: int
+    color_dim: int
+    rhythm: Rhythm
+    cond_dim: int
+    classes: NumberRange
+    seconds_start: NumberRange
+    seconds_total: NumberRange
+    global_ids: tuple[str, ...]
+    width: int
+    depth: int
+    heads: int
+    fusion: str
+    emotion: Emotion = Emotion.RHYTHM
+    residual: Residual = Residual.RELEASED
+    predictor: PredictorConfig = PredictorConfig()
+
+    @property
+    def steps(self) -> int:
+        """Condition steps of a window, one a second."""
+        return self.lengths.window_seconds
+
+    @property
+    def head_width(self) -> int:
+        return self.width // self.heads
+
+    def with_predictor(self, width: int, depth: int) -> ModelConfig:
+        return replace(self, predictor=PredictorConfig(width, depth))
+
+    @classmethod
+    def from_file(cls, path: Path) -> ModelConfig:
+        """Read `model_config.json`.
+
+        Raises:
+            ConfigError: not readable, not JSON, or an entry is missing or not supported.
+        """
+        try:
+            raw = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, UnicodeDecodeError) as fault:
+            raise ConfigError(f"cannot read the model configuration {path}: {fault}") from fault
+        except json.JSONDecodeError as fault:
+            raise ConfigError(f"{path} is not JSON: {fault}") from fault
+        return cls.from_dict(raw)
+
+    @classmethod
+    def from_dict(cls, raw: dict[str, Any]) -> ModelConfig:
+        """Read the released layout; `model.diffusion.config` may also choose the paper's `emotion` and `residual`.
+
+        Raises:
+            ConfigError: an entry is missing or not supported.
+        """
+        try:
+            return cls._from_dict(raw)
+        except ConfigError:
+            raise
+        except (KeyError, TypeError, ValueError, AttributeError) as fault:
+            what = f"entry {fault} is missing" if isinstance(fault, KeyError) else str(fault)
+            raise ConfigError(f"model configuration: {what}; expected a Diff-V2M model_config.json") from fault
+
+    @classmethod
+    def _from_dict(cls, raw: dict[str, Any]) -> ModelConfig:
+        if raw["model_type"] != "diffusion_cond":
+            raise ConfigError(f"model configuration: expected model_type diffusion_cond, got {raw['model_type']!r}")
+        model = raw["model"]
+        autoencoder = model["pretransform"]["config"]
+        conditioners = {c["id"]: c["config"] for c in model["conditioning"]["configs"]}
+        dit, cond_dim = model["diffusion"]["config"], model["conditioning"]["cond_dim"]
+        semantic = conditioners["semantic"]
+        config = cls(
+            lengths=Lengths(
+                sample_rate=int(raw["sample_rate"]),
+                downsampling=int(autoencoder["downsampling_ratio"]),
+                sample_size=int(raw["sample_size"]),
+                window_seconds=int(semantic["max_length"]),
+            ),
+            audio_channels=int(raw["audio_channels"]),
+            latent_channels=int(autoencoder["latent_dim"]),
+            autoencoder=autoencoder,
+            semantic_dim=int(semantic["dim"]),
+            color_dim=int(conditioners["color"]["dim"]),
+            rhythm=Rhythm(semantic.get("rhythm_type", "odf")),
+            cond_dim=int(cond_dim),
+            classes=_range(conditioners["class"]),
+            seconds_start=_range(conditioners["seconds_start"]),
+            seconds_total=_range(conditioners["seconds_total"]),
+            global_ids=tuple(model["diffusion"]["global_cond_ids"]),
+            width=int(dit["embed_dim"]),
+            depth=int(dit["depth"]),
+            heads=int(dit["num_heads"]),
+            fusion=str(dit["attention_weight_type"]),
+            emotion=Emotion(dit.get("emotion", "rhythm")),
+            residual=Residual(dit.get("residual", "released")),
+        )
+        config._check(dit)
+        return config
+
+    def _check(self, dit: dict[str, Any]) -> None:
+        expected = {
+            "io_channels": self.latent_channels,
+            "cond_token_dim": self.cond_dim,
+            "global_cond_dim": self.cond_dim * len(self.global_ids),
+            "project_cond_tokens": False,
+            "transformer_type": "continuous_transformer",
+        }
+        for name, value in expected.items():
+            if dit.get(name, value) != value:
+                raise ConfigError(f"model configuration: {name} is {dit[name]!r}, expected {value!r}")
+        if self.width % self.heads or self.cond_dim % self.head_width:
+            raise ConfigError(
+                f"model configuration: embed_dim {self.width} and cond_token_dim {self.cond_dim} "
+                f"must be multiples of the head width (embed_dim / num_heads {self.heads})"
+            )
+
+
+def _range(config: dict[str, Any]) -> NumberRange:
+    return NumberRange(float(config["min_val"]), float(config["max_val"]))

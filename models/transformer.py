@@ -1,0 +1,114 @@
+"""Building blocks of both transformers: normalisation, rotary positions, attention, feed-forward.
+
+Names of parameters follow the released checkpoint, which follows stable-audio-tools.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+class LayerNorm(nn.Module):
+    """Layer normalisation over the last dimension; `beta` is a buffer, zero in trained weights."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.gamma = nn.Parameter(torch.ones(width))
+        self.beta: Tensor
+        self.register_buffer("beta", torch.zeros(width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return F.layer_norm(x, x.shape[-1:], self.gamma, self.beta, 1e-5)
+
+
+class RotaryEmbedding(nn.Module):
+    """Rotary positions (RoFormer, arXiv 2104.09864) for the first `width` dimensions of each head."""
+
+    def __init__(self, head_width: int) -> None:
+        super().__init__()
+        width = max(head_width // 2, 32)
+        self.inv_freq: Tensor
+        self.register_buffer("inv_freq", 1.0 / 10000 ** (torch.arange(0, width, 2).float() / width))
+
+    def forward(self, length: int) -> tuple[Tensor, Tensor]:
+        """Cosines and sines of the angles, [length, width] each, in float32."""
+        angles = torch.outer(torch.arange(length, device=self.inv_freq.device).float(), self.inv_freq.float())
+        angles = torch.cat((angles, angles), dim=-1)
+        return angles.cos(), angles.sin()
+
+
+def rotate(x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
+    """Turn the first dimensions of `x` [batch, heads, length, head width] by the rotary angles of each position."""
+    cos, sin = rotary
+    turned, kept = x[..., : cos.shape[-1]].float(), x[..., cos.shape[-1] :]
+    first, second = turned.chunk(2, dim=-1)
+    turned = turned * cos + torch.cat((-second, first), dim=-1) * sin
+    return torch.cat((turned.to(x.dtype), kept), dim=-1)
+
+
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """[batch, length, heads * width] -> [batch, heads, length, width]."""
+    return x.unflatten(-1, (heads, -1)).transpose(1, 2)
+
+
+class SelfAttention(nn.Module):
+    """Bidirectional self-attention with rotary positions."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.to_qkv = nn.Linear(width, 3 * width, bias=False)
+        self.to_out = nn.Linear(width, width, bias=False)
+
+    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
+        q, k, v = (split_heads(part, self.heads) for part in self.to_qkv(x).chunk(3, dim=-1))
+        out = F.scaled_dot_product_attention(rotate(q, rotary), rotate(k, rotary), v)
+        return self.to_out(out.transpose(1, 2).flatten(2))
+
+
+class CrossAttention(nn.Module):
+    """Attention to condition tokens, without positions; heads share keys and values where the tokens are narrower."""
+
+    def __init__(self, width: int, cond_dim: int, head_width: int) -> None:
+        super().__init__()
+        self.heads, self.kv_heads = width // head_width, cond_dim // head_width
+        self.to_q = nn.Linear(width, width, bias=False)
+        self.to_kv = nn.Linear(cond_dim, 2 * cond_dim, bias=False)
+        self.to_out = nn.Linear(width, width, bias=False)
+
+    def forward(self, x: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
+        """`x` [batch, length, width], `tokens` [batch, steps, cond], `mask` [batch, steps] true where one counts."""
+        q = split_heads(self.to_q(x), self.heads)
+        k, v = (split_heads(part, self.kv_heads) for part in self.to_kv(tokens).chunk(2, dim=-1))
+        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None, None, :], enable_gqa=True)
+        return self.to_out(out.transpose(1, 2).flatten(2))
+
+
+class GatedLinear(nn.Module):
+    """SwiGLU's first half: one projection to values and gates."""
+
+    def __init__(self, width: int, inner: int) -> None:
+        super().__init__()
+        self.proj = nn.Linear(width, 2 * inner)
+
+    def forward(self, x: Tensor) -> Tensor:
+        value, gate = self.proj(x).chunk(2, dim=-1)
+        return value * F.silu(gate)
+
+
+class FeedForward(nn.Module):
+    """SwiGLU feed-forward, four times as wide inside."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.ff = nn.Sequential(GatedLinear(width, 4 * width), nn.Identity(), nn.Linear(4 * width, width))
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.ff(x)
+
+
+def two_layers(inner: nn.Module, width_in: int, hidden: int, width_out: int, bias: bool = True) -> nn.Sequential:
+    """Linear, `inner`, linear."""
+    return nn.Sequential(nn.Linear(width_in, hidden, bias=bias), inner, nn.Linear(hidden, width_out, bias=bias))

@@ -1,0 +1,185 @@
+"""What travels between the stages: one Arrow schema for each arrow of a clip's way, and the rows behind it.
+
+One row is one video, from the manifest to the last table. A schema names every column of its table; `check`
+holds a table to it at the boundary. Arrays of any shape travel as `tensor` columns: their shape beside their values.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+Row = dict[str, Any]
+
+
+class ContractError(TypeError):
+    """A table does not keep its contract: a fault of the program, never of a video."""
+
+
+def tensor(values: pa.DataType) -> pa.StructType:
+    """Arrow type of an array of any shape: `shape` beside its row-major `values`."""
+    return pa.struct([("shape", pa.list_(pa.int32())), ("values", pa.large_list(values))])
+
+
+ERROR = pa.struct([("stage", pa.string()), ("type", pa.string()), ("message", pa.string())])
+MEDIA = pa.struct(
+    [
+        ("width", pa.int32()),  # pixels as displayed, rotation applied
+        ("height", pa.int32()),
+        ("fps", pa.float64()),  # mean frame rate
+        ("codec", pa.string()),  # of the video stream
+        ("has_audio", pa.bool_()),
+    ]
+)
+OUTPUT = pa.struct([("name", pa.string()), ("path", pa.string()), ("size", pa.int64()), ("sha256", pa.string())])
+
+COMMON: dict[str, pa.DataType] = {
+    "item_id": pa.string(),  # of the content and the output's name: the ledger's key
+    "content_id": pa.string(),  # of the content alone: the noise's key
+    "uri": pa.string(),
+    "output": pa.string(),  # path of the scored video below the destination, with its suffix
+    "size": pa.int64(),  # bytes of the source
+    "duration": pa.float64(),  # seconds; null until decoded
+    "error": ERROR,  # null while all is well
+    "seconds": pa.map_(pa.string(), pa.float64()),  # wall time of each stage so far
+}
+
+MIB = 1 << 20
+
+
+@dataclass(frozen=True)
+class Contract:
+    """One arrow between two stages: its columns beside the common ones, and the most bytes that a row may take."""
+
+    name: str
+    columns: dict[str, pa.DataType]
+    budget: int
+
+    @property
+    def schema(self) -> pa.Schema:
+        return pa.schema(list((COMMON | self.columns).items()))
+
+    def check(self, table: pa.Table) -> pa.Table:
+        """Give the table back if it keeps the contract.
+
+        Raises:
+            ContractError: a column is missing, surplus or of another type, or the rows are over the byte budget.
+        """
+        expected, came = self.schema, table.schema
+        missing = sorted(set(expected.names) - set(came.names))
+        surplus = sorted(set(came.names) - set(expected.names))
+        if missing or surplus:
+            raise ContractError(f"{self.name}: missing columns {missing}, surplus columns {surplus}")
+        for field in expected:
+            if came.field(field.name).type != field.type:
+                raise ContractError(
+                    f"{self.name}.{field.name}: expected {field.type}, got {came.field(field.name).type}"
+                )
+        if table.num_rows and table.nbytes > self.budget * table.num_rows:
+            each, most = table.nbytes / table.num_rows / MIB, self.budget / MIB
+            raise ContractError(f"{self.name}: {each:.0f} MiB a row is over the budget of {most:.0f} MiB")
+        return table.select(expected.names)
+
+
+MANIFEST = Contract("manifest", {}, MIB)
+DECODED = Contract(
+    "decoded",
+    {
+        "media": MEDIA,
+        "clip_frames": tensor(pa.uint8()),  # [seconds, size, size, 3] RGB, one a second
+        "color_frames": tensor(pa.uint8()),  # [seconds, 150, 150, 3] RGB, one a second
+        "frame_times": tensor(pa.float64()),  # [frames] seconds, every frame of the video
+        "difference": tensor(pa.float32()),  # [frames] mean absolute gray difference to the frame before, 0..255
+        "cuts": tensor(pa.float64()),  # [cuts] seconds
+    },
+    600 * MIB,
+)
+FEATURES = Contract(
+    "features",
+    {
+        "media": MEDIA,
+        "cuts": tensor(pa.float64()),
+        "semantic": tensor(pa.float32()),  # [seconds, D]
+        "color": tensor(pa.float32()),  # [seconds, C]
+        "scene_cut": tensor(pa.float32()),  # [seconds] 0 or 1
+        "visual_beat": tensor(pa.float32()),  # [seconds] 0..1
+    },
+    64 * MIB,
+)
+RHYTHM = Contract("rhythm", FEATURES.columns | {"rhythm": tensor(pa.float32())}, 64 * MIB)  # [windows, steps, 1 or 16]
+LATENTS = Contract(
+    "latents",
+    {
+        "media": MEDIA,
+        "cuts": tensor(pa.float64()),
+        "rhythm": tensor(pa.float32()),
+        "latents": tensor(pa.float32()),  # [channels, frames]
+    },
+    64 * MIB,
+)
+SOUND = Contract(
+    "sound",
+    {
+        "media": MEDIA,
+        "cuts": tensor(pa.float64()),
+        "rhythm": tensor(pa.float32()),
+        "waveform": tensor(pa.int16()),  # [samples, channels]
+    },
+    512 * MIB,
+)
+MUXED = Contract("muxed", {"outputs": pa.list_(OUTPUT)}, MIB)
+
+
+def is_tensor(kind: pa.DataType) -> bool:
+    """Whether a column type was made by `tensor`."""
+    return pa.types.is_struct(kind) and [kind.field(i).name for i in range(kind.num_fields)] == ["shape", "values"]
+
+
+def rows_of(table: pa.Table, columns: Iterable[str] | None = None) -> list[Row]:
+    """The table's rows as dictionaries: tensors as read-only numpy views, the rest as Python values."""
+    table = table.combine_chunks()
+    names = list(columns) if columns is not None else table.column_names
+    return [{name: _value(table.column(name), i) for name in names} for i in range(table.num_rows)]
+
+
+def table_of(rows: Sequence[Row], contract: Contract) -> pa.Table:
+    """The table of a contract from its rows; a column that a row lacks is null there."""
+    arrays = [_column([row.get(field.name) for row in rows], field.type) for field in contract.schema]
+    return pa.Table.from_arrays(arrays, schema=contract.schema)
+
+
+def _value(column: pa.ChunkedArray, i: int) -> Any:
+    scalar = column[i]
+    if not scalar.is_valid:
+        return None
+    if is_tensor(column.type):
+        return scalar["values"].values.to_numpy().reshape(scalar["shape"].as_py())
+    if pa.types.is_map(column.type):
+        return dict(scalar.as_py())
+    return scalar.as_py()
+
+
+def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
+    if not is_tensor(kind):
+        if pa.types.is_map(kind):
+            values = [None if v is None else list(v.items()) for v in values]
+        return pa.array(values, kind)
+    inner = kind.field("values").type.value_type
+    arrays = [None if v is None else np.ascontiguousarray(v, inner.to_pandas_dtype()) for v in values]
+    flat = [a.reshape(-1) for a in arrays if a is not None]
+    offsets = np.cumsum([0] + [0 if a is None else a.size for a in arrays])
+    data = pa.array(
+        flat[0] if len(flat) == 1 else np.concatenate(flat) if flat else np.empty(0, inner.to_pandas_dtype()), inner
+    )
+    return pa.StructArray.from_arrays(
+        [
+            pa.array([None if a is None else a.shape for a in arrays], kind.field("shape").type),
+            pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), data, type=kind.field("values").type),
+        ],
+        fields=list(kind),
+        mask=pa.array([a is None for a in arrays]),
+    )
