@@ -116,6 +116,15 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
     return Checkpoint(file, tensors, _sized(config, tensors))
 
 
+def raw_tensors(path: str | Path) -> Mapping[str, Tensor]:
+    """The tensors of any weight file, Diff-V2M or not, under their own names.
+
+    Raises:
+        CheckpointError: no such file, or not a file of tensors.
+    """
+    return _read(_weight_file(Path(path)))[0]
+
+
 def digest(path: str | Path) -> str:
     """sha256 of a weight file and its configuration, in hexadecimal."""
     file = _weight_file(Path(path))
@@ -126,13 +135,12 @@ def digest(path: str | Path) -> str:
     return total.hexdigest()
 
 
-def check_names(part: str, weights: Weights, expected: Mapping[str, Any], found: Mapping[str, Tensor]) -> None:
-    """Compare a part's tensors with what the network needs.
+def problems_of(part: str, weights: Weights, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:
+    """What keeps a part's tensors from being what the network needs: missing, surplus, of another shape.
 
-    Raises:
-        CheckpointError: a tensor is missing, surplus or of another shape; the line names it as the file does.
+    Each line names the tensor as the file does.
     """
-    problems = [
+    return [
         *(f"missing {released(part, n, weights)}" for n in expected if n not in found),
         *(f"surplus {released(part, n, weights)}" for n in found if n not in expected),
         *(
@@ -141,7 +149,6 @@ def check_names(part: str, weights: Weights, expected: Mapping[str, Any], found:
             if n in found and found[n].shape != t.shape
         ),
     ]
-    raise_problems(problems)
 
 
 def raise_problems(problems: list[str]) -> None:
@@ -180,13 +187,13 @@ def _read(file: Path) -> tuple[Mapping[str, Tensor], dict[str, Any] | None]:
     except Exception as fault:  # the readers raise a dozen kinds for a file that is not theirs
         reason = " ".join(str(fault).split())[:200]
         raise CheckpointError(f"{file} cannot be read as a checkpoint: {reason}") from fault
-    if not isinstance(content, dict) or not isinstance(content.get("state_dict"), dict):
+    if not isinstance(content, dict):
         raise CheckpointError(f"{file} has no state_dict; expected a checkpoint in the released layout")
-    tensors = {str(name): t for name, t in content["state_dict"].items()}
-    odd = [name for name, t in tensors.items() if not isinstance(t, Tensor)]
-    raise_problems([f"{name} is not a tensor" for name in odd])
+    tensors = content.get("state_dict", content)
+    if not isinstance(tensors, dict) or not tensors or not all(isinstance(t, Tensor) for t in tensors.values()):
+        raise CheckpointError(f"{file} has no state_dict of tensors; expected a checkpoint in the released layout")
     config = content.get("model_config")
-    return tensors, config if isinstance(config, dict) else None
+    return {str(name): t for name, t in tensors.items()}, config if isinstance(config, dict) else None
 
 
 class _LazyTensors(Mapping[str, Tensor]):
@@ -221,4 +228,4 @@ def _sized(config: ModelConfig, tensors: Mapping[str, Tensor]) -> ModelConfig:
     return config.with_predictor(width=len(tensors[name]), depth=len(layers))
 
 
-__all__ = ["Checkpoint", "CheckpointError", "ConfigError", "Weights", "check_names", "digest", "open_checkpoint"]
+__all__ = ["Checkpoint", "CheckpointError", "ConfigError", "Weights", "digest", "open_checkpoint", "problems_of"]

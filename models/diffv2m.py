@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from models.autoencoder import Autoencoder
-from models.checkpoint import Checkpoint, Weights, check_names, open_checkpoint, raise_problems
+from models.checkpoint import Checkpoint, Weights, open_checkpoint, problems_of, raise_problems
 from models.conditioner import Conditioner, TokenEncoder, pad, real_rhythm_grid, standardise
 from models.config import ModelConfig
 from models.dit import Conditions, DiT, TokenSet
@@ -197,22 +197,18 @@ def from_checkpoint(
     dtype: torch.dtype = torch.float32,
     parts: Collection[str] = PARTS,
 ) -> DiffV2M:
-    """Build the network, hold every tensor of the file to account, and fill in the parts that are needed."""
+    """Build the network, hold every tensor of the file to account, and fill in the parts that are needed.
+
+    Raises:
+        CheckpointError: a tensor is missing, surplus or of another shape.
+    """
     if weights == "ema" and not checkpoint.has_ema:
         raise_problems(["missing every diffusion_ema.ema_model tensor (try the online weights)"])
-    raise_problems([f"surplus {name}" for name in checkpoint.unknown()])
-    with torch.device("meta"):
-        model = DiffV2M(checkpoint.config)
-    sources: list[tuple[str, Weights]] = [(part, weights) for part in PARTS]
-    if checkpoint.has_ema:  # the copy that is not used is checked all the same
-        sources.append(("dit", "online" if weights == "ema" else "ema"))
-    for part, which in sources:
-        module: nn.Module = getattr(model, part)
-        found = checkpoint.of_part(part, which)
-        _fit_square(module, found)
-        check_names(part, which, module.state_dict(), found)
-        if which == weights and part in parts:
-            module.load_state_dict({n: t.to(device, dtype) for n, t in found.items()}, assign=True)
+    model = skeleton(checkpoint)
+    raise_problems(account(checkpoint, model))
+    for part in parts:
+        found = checkpoint.of_part(part, weights)
+        getattr(model, part).load_state_dict({n: t.to(device, dtype) for n, t in found.items()}, assign=True)
     for part in PARTS:
         if part not in parts:
             delattr(model, part)
@@ -221,9 +217,28 @@ def from_checkpoint(
     return model.eval().requires_grad_(False)
 
 
-def _fit_square(module: nn.Module, found: dict[str, Tensor]) -> None:
+def skeleton(checkpoint: Checkpoint) -> DiffV2M:
+    """The network of a checkpoint without its numbers, on the meta device."""
+    with torch.device("meta"):
+        model = DiffV2M(checkpoint.config)
+    _fit_square(model.conditioner, checkpoint.of_part("conditioner", "online"))
+    return model
+
+
+def account(checkpoint: Checkpoint, model: DiffV2M) -> list[str]:
+    """Hold every tensor of a file to account against its skeleton, the moving average too: a line for each fault."""
+    copies: list[tuple[str, Weights]] = [(part, "online") for part in PARTS]
+    if checkpoint.has_ema:
+        copies.append(("dit", "ema"))
+    faults = [f"surplus {name}" for name in checkpoint.unknown()]
+    for part, weights in copies:
+        faults += problems_of(part, weights, getattr(model, part).state_dict(), checkpoint.of_part(part, weights))
+    return faults
+
+
+def _fit_square(conditioner: nn.Module, found: dict[str, Tensor]) -> None:
     """Token layers between equal widths exist in some files and not in others: the tensors decide."""
-    for name, encoder in module.named_modules():
+    for name, encoder in conditioner.named_modules():
         if isinstance(encoder, TokenEncoder):
             for layer in ("proj_out1", "proj_out2"):
                 weight = found.get(f"{name}.{layer}.weight")

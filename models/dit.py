@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -47,6 +47,17 @@ class Conditions:
     def rows(self, index: Tensor | slice) -> Conditions:
         """The conditions of some clips."""
         return self._with(lambda s: TokenSet(s.tokens[index], s.mask[index]), self.global_cond[index])
+
+    @staticmethod
+    def concatenated(parts: Sequence[Conditions]) -> Conditions:
+        """The clips of several conditions, one after another."""
+
+        def joined(sets: Iterable[TokenSet]) -> TokenSet:
+            tokens, masks = zip(*((s.tokens, s.mask) for s in sets), strict=True)
+            return TokenSet(torch.cat(tokens), torch.cat(masks))
+
+        sets = (joined(getattr(part, name) for part in parts) for name in ("semantic", "rhythm", "color"))
+        return Conditions(*sets, torch.cat([part.global_cond for part in parts]))  # type: ignore[call-arg,arg-type]
 
     def embedded(self, embed: Callable[[Tensor], Tensor]) -> Conditions:
         """The conditions with their tokens passed through a layer."""

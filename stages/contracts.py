@@ -181,5 +181,5 @@ def _column(values: list[Any], kind: pa.DataType) -> pa.Array:
             pa.LargeListArray.from_arrays(pa.array(offsets, pa.int64()), data, type=kind.field("values").type),
         ],
         fields=list(kind),
-        mask=pa.array([a is None for a in arrays]),
+        mask=pa.array([a is None for a in arrays], pa.bool_()),
     )

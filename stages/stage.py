@@ -59,10 +59,10 @@ class Stage:
     def _isolated(self, rows: list[Row]) -> list[Row | Exception]:
         try:
             return self.process(rows)
-        except Exception as fault:
+        except Exception as fault:  # whatever it is, it is this row's alone
             if len(rows) == 1:
                 return [fault]
-            return [result for row in rows for result in self._isolated([row])]
+        return [result for row in rows for result in self._isolated([row])]
 
     def _error(self, row: Row, fault: Exception) -> Row:
         if not isinstance(fault, ItemError):

@@ -1,0 +1,181 @@
+"""The command line: what a person starts. Heavy imports wait until a command runs, so that `--help` answers at once."""
+
+from __future__ import annotations
+
+import enum
+import json
+import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+ALL_DONE, OUR_FAULT, WRONG_USAGE, SOME_FAILED = 0, 1, 2, 3
+
+app = typer.Typer(
+    help="Score videos with music: folders and buckets of clips in, each with its own soundtrack out.",
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+weights_app = typer.Typer(help="Look into weight files, and fetch the released ones.", no_args_is_help=True)
+app.add_typer(weights_app, name="weights")
+
+
+class PresetName(enum.StrEnum):
+    """Models by name."""
+
+    TINY = "tiny"
+    RELEASED = "diff-v2m"
+
+
+class WeightSet(enum.StrEnum):
+    """The two sets of weights of a checkpoint."""
+
+    ONLINE = "online"
+    EMA = "ema"
+
+
+Out = Annotated[str, typer.Option("--out", "-o", help="Folder or s3://bucket/prefix that takes the results.")]
+Preset = Annotated[PresetName, typer.Option(help="A model by name; diff-v2m wants `diff-v2m weights pull` first.")]
+Weights = Annotated[Path | None, typer.Option(help="A checkpoint in the released layout, or its folder.")]
+Set = Annotated[WeightSet, typer.Option("--weight-set", help="Weights as trained, or their moving average.")]
+Clip = Annotated[Path | None, typer.Option(help="CLIP weights of open_clip; clip.safetensors beside the checkpoint.")]
+Seed = Annotated[int, typer.Option(help="Chooses the music; the same seed makes the same music.")]
+Steps = Annotated[int | None, typer.Option(min=1, help="Sampling steps; the model's default if left out.")]
+Guidance = Annotated[
+    float | None, typer.Option(help="How strongly the picture steers; the model's default if left out.")
+]
+Limit = Annotated[int | None, typer.Option(min=1, help="Score only the first so many videos.")]
+Address = Annotated[str | None, typer.Option(help="A Ray cluster; one is started on this machine if left out.")]
+Force = Annotated[bool, typer.Option("--force", help="Mix with music of other settings in the same destination.")]
+Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else, to standard output.")]
+
+
+@app.command()
+def score(
+    sources: Annotated[
+        list[str], typer.Argument(help="Videos, folders (searched all the way down) or s3:// prefixes.")
+    ],
+    out: Out,
+    preset: Preset = PresetName.TINY,
+    weights: Weights = None,
+    weight_set: Set = WeightSet.ONLINE,
+    clip: Clip = None,
+    seed: Seed = 0,
+    steps: Steps = None,
+    guidance: Guidance = None,
+    limit: Limit = None,
+    address: Address = None,
+    force: Force = False,
+    as_json: Json = False,
+) -> None:
+    """Score videos: each gets a soundtrack, a .wav and a .json beside it. Run it again to go on where it stopped."""
+    with reported():
+        from jobs.scoring import Order, score_sources
+
+        order = Order(
+            sources=sources,
+            out=out,
+            preset=preset.value,
+            weights=weights,
+            weight_set=weight_set.value,
+            clip=clip,
+            seed=seed,
+            steps=steps,
+            guidance=guidance,
+            limit=limit,
+            address=address,
+            force=force,
+        )
+        summary = score_sources(order, as_json=as_json)
+        failed = bool(summary.failures)
+    raise typer.Exit(SOME_FAILED if failed else ALL_DONE)
+
+
+@app.command()
+def demo(
+    out: Out = "diff-v2m-demo",
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Make three short videos with known cuts, and score them."""
+    with reported():
+        from jobs.demo import make_videos
+        from jobs.scoring import Order, score_sources
+
+        folder = Path(out)
+        videos = make_videos(folder / "videos")
+        order = Order(sources=[str(v) for v in videos], out=str(folder / "scored"), seed=seed)
+        summary = score_sources(order, as_json=as_json)
+        failed = bool(summary.failures)
+    raise typer.Exit(SOME_FAILED if failed else ALL_DONE)
+
+
+@weights_app.command("inspect")
+def weights_inspect(
+    path: Annotated[Path, typer.Argument(help="A checkpoint, or its folder.")],
+    as_json: Json = False,
+) -> None:
+    """Tell what a checkpoint is, and what keeps it from being used."""
+    with reported():
+        from models.describe import describe
+
+        description = describe(path)
+        if as_json:
+            typer.echo(json.dumps({"facts": dict(description.facts), "faults": description.faults}))
+        else:
+            for what, value in description.facts:
+                typer.echo(f"{what:24} {value}")
+            typer.echo(f"{'usable':24} {'yes' if description.usable else 'no'}")
+            for fault in description.faults:
+                typer.echo(f"{'':24} {fault}", err=True)
+    raise typer.Exit(ALL_DONE if description.usable else WRONG_USAGE)
+
+
+@weights_app.command("pull")
+def weights_pull(
+    name: Annotated[str, typer.Argument(help="diff-v2m: the released weights.")] = "diff-v2m",
+    to: Annotated[Path | None, typer.Option(help="Folder that takes them; where --preset looks if left out.")] = None,
+) -> None:
+    """Fetch released weights from the Hugging Face hub; goes on where a broken download stopped."""
+    with reported():
+        from jobs.fetching import fetch
+
+        fetch(name, to)
+
+
+@contextmanager
+def reported() -> Iterator[None]:
+    """End the program with one clear line and the right exit code when something is wrong."""
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(message)s")
+    try:
+        yield
+    except (typer.Exit, typer.Abort):
+        raise
+    except KeyboardInterrupt:
+        typer.echo("stopped; what is done is kept, the same command goes on from here", err=True)
+        raise typer.Exit(130) from None
+    except Exception as fault:
+        code = _exit_code(fault)
+        if code == OUR_FAULT:
+            logging.getLogger(__name__).error("this is a fault of the program", exc_info=fault)
+        typer.echo(f"error: {fault}", err=True)
+        raise typer.Exit(code) from None
+
+
+def _exit_code(fault: Exception) -> int:
+    """Errors that a user can mend are wrong usage or input; any other is a fault of ours."""
+    mendable = {
+        "SourceError", "StorageError", "LedgerError", "SettingsError", "FingerprintError", "ClusterError",
+        "CheckpointError", "ConfigError", "ClipWeightsError", "HubError",
+    }  # fmt: skip
+    return WRONG_USAGE if any(kind.__name__ in mendable for kind in type(fault).__mro__) else OUR_FAULT
+
+
+def main(arguments: Any = None) -> None:
+    """Entry point of the `diff-v2m` command."""
+    app(arguments)

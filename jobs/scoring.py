@@ -1,0 +1,130 @@
+"""What `score` and `demo` do: check the order, run it, and show a person how it goes."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jobs.view import Bars, Lines, show_summary
+from models.source import ModelSource
+from pipeline.run import Summary, cluster, run
+from pipeline.settings import RunSettings
+from pipeline.sources import discover
+from pipeline.storage import Storage
+
+
+class SettingsError(ValueError):
+    """Options that do not go together, in one line that says which would."""
+
+
+@dataclass(frozen=True)
+class Order:
+    """What a person asked for, option by option."""
+
+    sources: list[str]
+    out: str
+    preset: str = "tiny"
+    weights: Path | None = None
+    weight_set: str = "online"
+    clip: Path | None = None
+    seed: int = 0
+    steps: int | None = None
+    guidance: float | None = None
+    limit: int | None = None
+    address: str | None = None
+    force: bool = False
+
+    def settings(self) -> RunSettings:
+        """The run's settings, after a look into every file that they name.
+
+        Raises:
+            SettingsError, CheckpointError, ConfigError, ClipWeightsError: they cannot be used.
+        """
+        folder = self._weights()
+        model = ModelSource(str(folder) if folder else self.preset, self.weight_set)  # type: ignore[arg-type]
+        clip = self._clip(folder)
+        _check_fit(model, clip)
+        return RunSettings(model=model, clip=clip, seed=self.seed, steps=self.steps, guidance=self.guidance)
+
+    def _weights(self) -> Path | None:
+        if self.weights is not None or self.preset == "tiny":
+            return self.weights
+        from models.hub import default_folder
+
+        folder = default_folder(self.preset)
+        if not folder.is_dir():
+            raise SettingsError(f"the weights of {self.preset} are not here: fetch them with `diff-v2m weights pull`")
+        return folder
+
+    def _clip(self, folder: Path | None) -> str:
+        if self.clip is not None:
+            return str(self.clip)
+        if folder is None:
+            return "tiny"
+        beside = (folder if folder.is_dir() else folder.parent) / "clip.safetensors"
+        if not beside.is_file():
+            raise SettingsError(f"no CLIP weights at {beside}: name open_clip weights with --clip")
+        return str(beside)
+
+
+def score_sources(order: Order, *, as_json: bool = False) -> Summary:
+    """Score what the order names; show progress on a terminal, log lines elsewhere, and a summary at the end.
+
+    Raises:
+        The errors of `discover`, `Order.settings` and `run`, each one line.
+    """
+    started = time.monotonic()
+    destination = Storage.open(order.out)
+    settings = order.settings()
+    manifest = discover(order.sources, destination, order.limit)
+    destination.check(write=True)
+    if settings.model.caveat:
+        print(f"note: {settings.model.caveat}", file=sys.stderr)
+    view = Bars() if sys.stderr.isatty() else Lines()
+    with view.shown(), cluster(order.address):
+        summary = run(manifest, settings, destination, view, mix=order.force)
+    elapsed = time.monotonic() - started
+    if as_json:
+        print(json.dumps(_report(summary, settings, destination, elapsed)))
+    else:
+        show_summary(summary, destination.url, elapsed)
+    return summary
+
+
+def _check_fit(model: ModelSource, clip: str) -> None:
+    """Compare the CLIP's embedding with what the model was made for, before anything starts."""
+    from models.clip import clip_config
+    from models.diffv2m import account, skeleton
+
+    if model.preset is None:
+        from models.checkpoint import open_checkpoint, raise_problems
+
+        checkpoint = open_checkpoint(model.name)
+        raise_problems(account(checkpoint, skeleton(checkpoint)))
+        if model.weights == "ema" and not checkpoint.has_ema:
+            raise SettingsError(f"{checkpoint.path} holds no moving average; use --weight-set online")
+    expected, came = model.config.semantic_dim, clip_config(clip).embed_dim
+    if expected != came:
+        raise SettingsError(f"the model takes semantic features of {expected} numbers, this CLIP gives {came}: {clip}")
+
+
+def _report(summary: Summary, settings: RunSettings, destination: Storage, elapsed: float) -> dict[str, Any]:
+    return {
+        "destination": destination.url,
+        "settings": settings.facts,
+        "total": summary.total,
+        "done": summary.done,
+        "skipped": summary.skipped,
+        "failed": len(summary.failures),
+        "failures": [
+            {name: row[name] for name in ("uri", "output", "stage", "error_type", "error_message")}
+            for row in summary.failures
+        ],
+        "seconds": round(elapsed, 3),
+        "seconds_of_music": round(summary.music, 3),
+        "seconds_of_stages": {stage: round(seconds, 3) for stage, seconds in summary.seconds.items()},
+    }

@@ -1,0 +1,202 @@
+"""The image tower of CLIP, from open_clip: pictures to embeddings. The text tower is neither built nor kept."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+MEAN = (0.48145466, 0.4578275, 0.40821073)  # of CLIP's training pictures, RGB in [0, 1]
+STD = (0.26862954, 0.26130258, 0.27577711)
+CONFIG_NAME = "open_clip_config.json"
+TINY_SEED = 20  # draws the weights of the tiny tower
+# Tensors of a whole CLIP that belong to its text tower or its loss.
+OTHER_PARTS = ("transformer.", "token_embedding.", "ln_final.", "text.")
+OTHER_NAMES = ("positional_embedding", "text_projection", "logit_scale", "logit_bias", "attn_mask")
+
+
+class ClipWeightsError(ValueError):
+    """A file does not hold the image tower that it should; says what was expected and what came."""
+
+
+@dataclass(frozen=True)
+class ClipConfig:
+    """Shape of an image tower (a vision transformer), and how pictures are presented to it.
+
+    Attributes:
+        image_size, patch_size: pixels of a side.
+        width, layers, heads: of the transformer.
+        embed_dim: numbers of one embedding.
+        quick_gelu: the activation of OpenAI's weights, x * sigmoid(1.702 x), in place of the exact GELU.
+        mean, std: of the pictures it was trained on, RGB in [0, 1].
+    """
+
+    image_size: int = 224
+    patch_size: int = 32
+    width: int = 768
+    layers: int = 12
+    heads: int = 12
+    embed_dim: int = 512
+    quick_gelu: bool = True
+    mean: tuple[float, float, float] = MEAN
+    std: tuple[float, float, float] = STD
+
+
+VIT_B_32 = ClipConfig()
+TINY = ClipConfig(image_size=64, patch_size=16, width=64, layers=2, heads=2, embed_dim=64)
+
+
+class ImageTower(nn.Module):
+    """A frozen image tower with its preprocessing, but for the resizing: pictures come at `config.image_size`."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, config: ClipConfig) -> None:
+        super().__init__()
+        from open_clip.transformer import QuickGELU, VisionTransformer
+
+        self.config = config
+        self.visual = VisionTransformer(
+            image_size=config.image_size,
+            patch_size=config.patch_size,
+            width=config.width,
+            layers=config.layers,
+            heads=config.heads,
+            mlp_ratio=4.0,
+            output_dim=config.embed_dim,
+            act_layer=QuickGELU if config.quick_gelu else nn.GELU,
+        )
+        self.register_buffer("mean", torch.tensor(config.mean).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(config.std).view(3, 1, 1), persistent=False)
+        self.eval().requires_grad_(False)
+
+    def forward(self, pictures: Tensor) -> Tensor:
+        """Embed pictures.
+
+        Args:
+            pictures: [batch, size, size, 3] RGB, 0..255, uint8.
+
+        Returns:
+            [batch, embed_dim] float32, not normalised.
+        """
+        values = pictures.permute(0, 3, 1, 2).to(self.mean.dtype) / 255.0
+        embeddings: Tensor = self.visual((values - self.mean) / self.std)
+        return embeddings.float()
+
+
+def load_clip(source: str, device: str = "cpu") -> ImageTower:
+    """An image tower ready to use.
+
+    Args:
+        source: `tiny` for our own small tower with seeded random weights, or the path of an open_clip checkpoint
+            (`.pt`, `.bin` or `.safetensors`). Its sizes are read from the tensors; activation, mean and deviation from
+            an `open_clip_config.json` beside it, or else as in OpenAI's ViT-B/32. Nothing is ever downloaded.
+        device: where it runs.
+
+    Raises:
+        ClipWeightsError: the file is not such a checkpoint.
+    """
+    if source == "tiny":
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(TINY_SEED)
+            return ImageTower(TINY).to(device)
+    tensors = _visual_tensors(Path(source))
+    config = _config(tensors, Path(source))
+    with torch.random.fork_rng(devices=[]):  # building draws weights that are replaced at once
+        tower = ImageTower(config)
+    _check_tensors(Path(source), tensors, tower.visual.state_dict())
+    tower.visual.load_state_dict(tensors, strict=True)
+    return tower.to(device)
+
+
+def clip_config(source: str) -> ClipConfig:
+    """The shape of the tower of `load_clip(source)`.
+
+    Raises:
+        ClipWeightsError: the file is not such a checkpoint.
+    """
+    return TINY if source == "tiny" else _config(_visual_tensors(Path(source)), Path(source))
+
+
+def clip_size(source: str) -> int:
+    """Side in pixels of the pictures that the tower of `load_clip(source)` takes."""
+    return clip_config(source).image_size
+
+
+def _visual_tensors(path: Path) -> dict[str, Tensor]:
+    """The image tower's tensors in a checkpoint, float32, under the names of open_clip's VisionTransformer."""
+    tensors = {str(name).removeprefix("module."): value for name, value in _read(path).items()}
+    if any(name.startswith("visual.") for name in tensors):
+        surplus = sorted(
+            name for name in tensors if not name.startswith(("visual.", *OTHER_PARTS)) and name not in OTHER_NAMES
+        )
+        if surplus:
+            raise ClipWeightsError(f"{path}: expected a CLIP of open_clip, found the unknown tensor {surplus[0]}")
+        tensors = {name[len("visual.") :]: value for name, value in tensors.items() if name.startswith("visual.")}
+    if "conv1.weight" not in tensors or not all(isinstance(value, Tensor) for value in tensors.values()):
+        found = next(iter(tensors), "nothing")
+        raise ClipWeightsError(
+            f"{path}: expected the vision transformer of an open_clip checkpoint (visual.conv1.weight), found {found}"
+        )
+    return {name: value.float() for name, value in tensors.items()}
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    """What a checkpoint file holds by name."""
+    if not path.is_file():
+        raise ClipWeightsError(f"{path}: expected `tiny` or the path of CLIP weights, found no such file")
+    try:
+        if path.suffix == ".safetensors":
+            from safetensors.torch import load_file
+
+            return dict(load_file(path))
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as fault:  # each reader has errors of its own, none of them of use to a user
+        reason = str(fault).strip().splitlines()[0] if str(fault).strip() else type(fault).__name__
+        raise ClipWeightsError(
+            f"{path}: expected a state dict (.pt, .bin, .safetensors), cannot read it: {reason}"
+        ) from None
+    if not isinstance(state, Mapping):
+        raise ClipWeightsError(f"{path}: expected a state dict, found {type(state).__name__}")
+    return state["state_dict"] if isinstance(state.get("state_dict"), Mapping) else state
+
+
+def _config(tensors: Mapping[str, Tensor], path: Path) -> ClipConfig:
+    """The configuration that the tensors, and the file beside them if there is one, speak of."""
+    needed = ("conv1.weight", "positional_embedding", "proj")
+    if absent := [name for name in needed if name not in tensors]:
+        raise ClipWeightsError(f"{path}: expected the tensor visual.{absent[0]}, it is missing")
+    width, _, patch, _ = tensors["conv1.weight"].shape
+    grid = round((tensors["positional_embedding"].shape[0] - 1) ** 0.5)
+    layers = {name.split(".")[2] for name in tensors if name.startswith("transformer.resblocks.")}
+    beside = path.with_name(CONFIG_NAME)
+    raw = json.loads(beside.read_text(encoding="utf-8")) if beside.is_file() else {}
+    model, pictures = raw.get("model_cfg", {}), raw.get("preprocess_cfg", {})
+    return ClipConfig(
+        image_size=grid * patch,
+        patch_size=patch,
+        width=width,
+        layers=len(layers),
+        heads=width // model.get("vision_cfg", {}).get("head_width", 64),
+        embed_dim=tensors["proj"].shape[1],
+        quick_gelu=bool(model.get("quick_gelu", not raw)),
+        mean=tuple(pictures.get("mean", MEAN)),
+        std=tuple(pictures.get("std", STD)),
+    )
+
+
+def _check_tensors(path: Path, came: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    if missing := sorted(expected.keys() - came.keys()):
+        raise ClipWeightsError(f"{path}: expected the tensor visual.{missing[0]}, it is missing")
+    if surplus := sorted(came.keys() - expected.keys()):
+        raise ClipWeightsError(f"{path}: found the tensor visual.{surplus[0]}, which this tower does not have")
+    for name, tensor in expected.items():
+        if tensor.shape != came[name].shape:
+            shapes = f"expected {list(tensor.shape)}, found {list(came[name].shape)}"
+            raise ClipWeightsError(f"{path}: visual.{name}: {shapes}")

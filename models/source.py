@@ -1,0 +1,87 @@
+"""Which model: a preset's name or a path, and which of its two sets of weights."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Collection
+from dataclasses import dataclass
+from functools import cached_property
+from typing import TYPE_CHECKING
+
+from models.config import ModelConfig
+from models.presets import PRESETS, Preset
+
+if TYPE_CHECKING:
+    from models.checkpoint import Weights
+    from models.diffv2m import DiffV2M
+
+VERSION = "1"
+"""Of the arithmetic: raised with every change that makes other music from the same weights and settings."""
+
+RELEASED_STEPS, RELEASED_GUIDANCE = 250, 3.0
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """A model that is not loaded yet; cheap to send to a worker."""
+
+    name: str = "tiny"
+    weights: Weights = "online"
+
+    @property
+    def preset(self) -> Preset | None:
+        return PRESETS.get(self.name)
+
+    @property
+    def config(self) -> ModelConfig:
+        """Raises CheckpointError or ConfigError if the weights cannot be used."""
+        if self.preset is not None:
+            return self.preset.config
+        from models.checkpoint import open_checkpoint
+
+        return open_checkpoint(self.name).config
+
+    @cached_property
+    def digest(self) -> str:
+        """Identity of weights and arithmetic, in hexadecimal. Reads the whole file of a checkpoint."""
+        if self.preset is not None:
+            return f"{VERSION}-{self.preset.digest}"
+        from models.checkpoint import digest
+
+        return f"{VERSION}-{self.weights}-{digest(self.name)}"
+
+    @property
+    def steps(self) -> int:
+        """Sampling steps unless told otherwise."""
+        return self.preset.steps if self.preset is not None else RELEASED_STEPS
+
+    @property
+    def guidance(self) -> float:
+        """Guidance scale unless told otherwise."""
+        return self.preset.guidance if self.preset is not None else RELEASED_GUIDANCE
+
+    @property
+    def caveat(self) -> str:
+        """What a user must know of these weights on every run; empty if there is nothing."""
+        return self.preset.caveat if self.preset is not None else ""
+
+    def load(self, parts: Collection[str], device: str = "cpu") -> DiffV2M:
+        """Build the parts that are needed of `conditioner`, `dit` and `autoencoder`.
+
+        Raises:
+            CheckpointError, ConfigError: the weights cannot be used.
+        """
+        from models.diffv2m import load_model
+
+        return load_model(self.name, self.weights, device, parts=parts)
+
+
+TINY = ModelSource()
+
+
+def clip_digest(clip: str) -> str:
+    """Identity of the image tower's weights, `tiny` or a path, in hexadecimal."""
+    if clip == "tiny":
+        return f"{VERSION}-{clip}"
+    with open(clip, "rb") as stream:
+        return f"{VERSION}-{hashlib.file_digest(stream, 'sha256').hexdigest()}"

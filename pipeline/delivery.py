@@ -1,0 +1,83 @@
+"""The last step of a clip's way: outputs to their place, and then, only then, the ledger row that says so."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+import pyarrow as pa
+
+from pipeline.ledger import DONE, FAILED, SCHEMA, Ledger
+from pipeline.settings import RunSettings
+from pipeline.storage import Storage, StorageError, localize
+from stages.contracts import MUXED, SOUND, Row, rows_of
+from stages.mux import Mux, MuxSettings
+
+
+@dataclass(frozen=True)
+class DeliverySettings:
+    """Where outputs go. `attempts` counts the earlier attempts at items that failed before."""
+
+    destination: Storage
+    run: RunSettings
+    sample_rate: int
+    attempts: Mapping[str, int] = field(default_factory=dict)
+
+
+class Delivery:
+    """Muxes each clip in a scratch folder, delivers its files, verifies them, and records the attempt.
+
+    A table of sound goes in; the ledger rows that were written come out.
+    """
+
+    name = "mux"
+    reads = SOUND
+
+    def __init__(self, settings: DeliverySettings) -> None:
+        self.settings = settings
+        self.ledger = Ledger(settings.destination)
+        self.scratch = tempfile.TemporaryDirectory(prefix="diff-v2m-")
+        folder = Path(self.scratch.name)
+        self.mux = Mux(MuxSettings(folder, settings.sample_rate, settings.run.facts), localize)
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        started = datetime.now(UTC)
+        rows = rows_of(MUXED.check(self.mux(table)))
+        records = [self._record(row, started) for row in rows]
+        self.ledger.append(records)
+        return pa.Table.from_pylist(records, SCHEMA)
+
+    def _record(self, row: Row, started: datetime) -> Row:
+        error = row["error"] or self._delivered(row)
+        outputs = None if error else row["outputs"]
+        return {
+            **{name: row[name] for name in ("item_id", "content_id", "uri", "output", "seconds", "duration")},
+            "state": FAILED if error else DONE,
+            "stage": error and error["stage"],
+            "error_type": error and error["type"],
+            "error_message": error and error["message"],
+            "outputs": outputs,
+            "seed": self.settings.run.seed,
+            "fingerprint": self.settings.run.fingerprint,
+            "attempt": self.settings.attempts.get(row["item_id"], 0) + 1,
+            "worker": socket.gethostname(),
+            "started": started,
+            "finished": datetime.now(UTC),
+        }
+
+    def _delivered(self, row: Row) -> Row | None:
+        """Put a row's files in place; the error if that failed."""
+        try:
+            row["outputs"] = [
+                self.settings.destination.deliver(output["path"], output["name"]) for output in row["outputs"]
+            ]
+        except StorageError as fault:
+            return {"stage": "deliver", "type": fault.kind, "message": str(fault)}
+        finally:
+            shutil.rmtree(Path(self.scratch.name) / row["item_id"], ignore_errors=True)
+        return None

@@ -1,0 +1,70 @@
+"""What a run is: everything that changes the music, and its fingerprint."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from models.source import TINY, ModelSource, clip_digest
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """The settings of a run that change its music.
+
+    Attributes:
+        model: whose music.
+        clip: `tiny`, or the path of open_clip weights for the semantic features.
+        seed, take: choose the noise.
+        steps, guidance, sampler: of the sampler; None is the model's default.
+        device: `auto`, `cpu` or `cuda`; not part of the fingerprint.
+    """
+
+    model: ModelSource = TINY
+    clip: str = "tiny"
+    seed: int = 0
+    take: int = 0
+    steps: int | None = None
+    guidance: float | None = None
+    sampler: str = "ddim"
+    device: str = "auto"
+
+    @property
+    def sampling_steps(self) -> int:
+        return self.steps or self.model.steps
+
+    @property
+    def guidance_scale(self) -> float:
+        return self.model.guidance if self.guidance is None else self.guidance
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """16 hexadecimal digits that stand for everything that changes the music: weights, arithmetic and settings."""
+        what = {
+            "model": self.model.digest,
+            "clip": clip_digest(self.clip),
+            "seed": self.seed,
+            "take": self.take,
+            "steps": self.sampling_steps,
+            "guidance": self.guidance_scale,
+            "sampler": self.sampler,
+        }
+        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """What every sidecar tells of the run."""
+        facts = {
+            "fingerprint": self.fingerprint,
+            "model": self.model.name,
+            "weights": self.model.weights,
+            "seed": self.seed,
+            "take": self.take,
+            "steps": self.sampling_steps,
+            "guidance": self.guidance_scale,
+            "sampler": self.sampler,
+        }
+        return facts | ({"caveat": self.model.caveat} if self.model.caveat else {})

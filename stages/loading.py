@@ -1,0 +1,56 @@
+"""What the stages with a network share: the device, the threads, and batches of one fixed shape."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator
+from typing import TYPE_CHECKING
+
+from models.source import ModelSource
+from stages.contracts import Row
+
+if TYPE_CHECKING:
+    import torch
+
+    from models import DiffV2M, Features
+    from models.lengths import Window
+
+
+def resolve_device(device: str) -> str:
+    """`auto` is a GPU where there is one."""
+    import torch
+
+    if device != "auto":
+        return device
+    return "cuda" if torch.cuda.is_available() else "cpu"
+
+
+def load_parts(source: ModelSource, parts: Collection[str], device: str, threads: int) -> DiffV2M:
+    """Load parts of a model into this worker, which is given so many threads (0: as the library sees fit)."""
+    import torch
+
+    if threads:
+        torch.set_num_threads(threads)
+    return source.load(parts, resolve_device(device))
+
+
+def fixed_batches(count: int, size: int) -> Iterator[tuple[torch.Tensor, int]]:
+    """Indices of `count` rows in batches of exactly `size`, and how many of each batch count.
+
+    A short batch is filled with its last row again: a network's arithmetic depends on the shape of its batch, so a
+    row's result would otherwise depend on how many neighbours it has.
+    """
+    import torch
+
+    for start in range(0, count, size):
+        yield torch.arange(start, start + size).clamp(max=count - 1), min(size, count - start)
+
+
+def window_features(row: Row, window: Window) -> Features:
+    """A row's features in one window of the video."""
+    import torch
+
+    from models import Features
+
+    stretch = slice(window.start, window.stop)
+    names = ("semantic", "color", "scene_cut", "visual_beat")
+    return Features(**{name: torch.tensor(row[name][stretch]) for name in names})

@@ -1,0 +1,136 @@
+"""Mux: the video with its soundtrack, the soundtrack alone, and a sidecar that tells how it was made."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from stages.contracts import MUXED, SOUND, Row
+from stages.decode import local_path
+from stages.ffmpeg import DeadlinePassed, Limits, MemoryExhausted, media_input, run
+from stages.stage import ItemError, Stage
+
+
+@dataclass(frozen=True)
+class Container:
+    """How a container takes its soundtrack: ffmpeg's name of it, the audio encoder and its options."""
+
+    muxer: str
+    encoder: str
+    options: dict[str, Any] = field(default_factory=dict)
+
+
+_ISO = {"audio_bitrate": "192k", "movflags": "+faststart"}
+CONTAINERS = {
+    ".mp4": Container("mp4", "aac", _ISO),
+    ".m4v": Container("mp4", "aac", _ISO),
+    ".mov": Container("mov", "aac", _ISO),
+    ".webm": Container("webm", "libopus", {"audio_bitrate": "160k"}),
+    ".mkv": Container("matroska", "libopus", {"audio_bitrate": "160k"}),
+}
+
+
+@dataclass(frozen=True)
+class MuxSettings:
+    """`directory` takes the files; `facts` go into every sidecar (seed, fingerprint, steps and the like)."""
+
+    directory: Path
+    sample_rate: int = 44100
+    facts: dict[str, Any] = field(default_factory=dict, hash=False)
+    deadline: float = 300.0
+    memory: int = 4 << 30
+
+
+class Mux(Stage):
+    """Adds `outputs`: the scored video, its `.wav` and its `.json`, below the settings' directory."""
+
+    name = "mux"
+    reads, writes = SOUND, MUXED
+    num_cpus = 0.5
+
+    def __init__(
+        self, settings: MuxSettings, localize: Callable[[str], AbstractContextManager[Path]] = local_path
+    ) -> None:
+        self.settings = settings
+        self.localize = localize
+
+    def process(self, rows: list[Row]) -> list[Row | Exception]:
+        return [self._written(row) for row in rows]
+
+    def _written(self, row: Row) -> Row | Exception:
+        import soundfile
+
+        name = Path(row["output"])
+        folder = self.settings.directory / row["item_id"]
+        folder.mkdir(parents=True, exist_ok=True)
+        video, sound, sidecar = (folder / f"scored{suffix}" for suffix in (name.suffix, ".wav", ".json"))
+        soundfile.write(sound, row["waveform"], self.settings.sample_rate, subtype="PCM_16")
+        with self.localize(row["uri"]) as source:
+            self._mux(source, sound, video, row["duration"])
+        sidecar.write_text(json.dumps(self._facts(row), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        files = ((video, name), (sound, name.with_suffix(".wav")), (sidecar, name.with_suffix(".json")))
+        return {"outputs": [_output(path, relative.as_posix()) for path, relative in files]}
+
+    def _mux(self, source: Path, sound: Path, video: Path, duration: float) -> None:
+        """Copy the picture, untouched, and encode the soundtrack beside it."""
+        import ffmpeg
+
+        container = CONTAINERS[video.suffix]
+        picture, music = media_input(source)["V:0"], ffmpeg.input(f"file:{sound}").audio
+        command = ffmpeg.output(
+            picture,
+            music,
+            f"file:{video}",
+            vcodec="copy",
+            acodec=container.encoder,
+            f=container.muxer,
+            map_metadata=0,
+            **container.options,
+        )
+        limits = Limits(self.settings.deadline + duration, self.settings.memory)
+        try:
+            outcome = run(command.get_args(), limits)
+        except (DeadlinePassed, MemoryExhausted) as fault:
+            raise ItemError("MuxFailed", f"writing the scored video failed: {fault}") from fault
+        if outcome.code != 0:
+            reason = outcome.errors[-1] if outcome.errors else f"ffmpeg ended with {outcome.code}"
+            raise ItemError("MuxFailed", f"the picture does not fit a {video.suffix} file: {reason}")
+
+    def _facts(self, row: Row) -> dict[str, Any]:
+        """The sidecar. Curves and cuts are in seconds of the video."""
+        return self.settings.facts | {
+            "item_id": row["item_id"],
+            "source": Path(row["uri"]).name,
+            "duration": row["duration"],
+            "sample_rate": self.settings.sample_rate,
+            "samples": len(row["waveform"]),
+            "cuts": [round(float(cut), 3) for cut in row["cuts"]],
+            "rhythm": [[round(float(v), 5) for v in step] for step in joined_curve(row["rhythm"], row["duration"])],
+            "seconds": {stage: round(seconds, 3) for stage, seconds in row["seconds"].items()},
+        }
+
+
+def joined_curve(rhythm: Any, duration: float) -> Any:
+    """The windows' curves [windows, steps, 1 or 16] as one, a step a second: [seconds, 1 or 16], means at overlaps."""
+    import numpy as np
+
+    from models.lengths import Lengths
+
+    steps = rhythm.shape[1]
+    windows = Lengths(1, 1, 1, window_seconds=steps).windows(duration)
+    total, count = np.zeros((windows[-1].stop, rhythm.shape[2])), np.zeros((windows[-1].stop, 1))
+    for window, curve in zip(windows, rhythm, strict=True):
+        total[window.start : window.stop] += curve[: window.seconds]
+        count[window.start : window.stop] += 1
+    return total / count
+
+
+def _output(path: Path, name: str) -> Row:
+    with path.open("rb") as stream:
+        digest = hashlib.file_digest(stream, "sha256").hexdigest()
+    return {"name": name, "path": str(path), "size": path.stat().st_size, "sha256": digest}

@@ -1,0 +1,111 @@
+"""Sample: from noise to latents under the picture's conditions, all windows of a video at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from models.source import TINY, ModelSource
+from stages.contracts import LATENTS, RHYTHM, Row
+from stages.loading import fixed_batches, load_parts, window_features
+from stages.stage import ItemError, Stage
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from models import Conditions
+    from models.windows import Timeline
+
+
+@dataclass(frozen=True)
+class SampleSettings:
+    """How the music is drawn.
+
+    Attributes:
+        seed, take: choose the noise, with the video's content and the window's number.
+        steps, guidance, sampler: of the sampler; None is the model's own default.
+        windows_per_batch: windows that go through the network at once. With 1 a window's latents are the same bit for
+            bit wherever it stands; with more they are as long as the device computes each row of a batch alike.
+    """
+
+    model: ModelSource = TINY
+    device: str = "auto"
+    threads: int = 0
+    seed: int = 0
+    take: int = 0
+    steps: int | None = None
+    guidance: float | None = None
+    sampler: str = "ddim"
+    windows_per_batch: int = 1
+
+    def noise_key(self, content_id: str) -> str:
+        """What the noise of a video is drawn from."""
+        return f"{self.seed}/{content_id}/{self.take}"
+
+
+class Sample(Stage):
+    """Adds `latents` [channels, frames] of the whole video."""
+
+    name = "sample"
+    reads, writes = RHYTHM, LATENTS
+
+    def __init__(self, settings: SampleSettings = SampleSettings()) -> None:
+        self.settings = settings
+        self.model = load_parts(settings.model, ("conditioner", "dit"), settings.device, settings.threads)
+
+    def process(self, rows: list[Row]) -> list[Row | Exception]:
+        import torch
+
+        from models.sampler import SAMPLERS
+        from models.windows import Timeline
+
+        channels, source = self.model.config.latent_channels, self.settings.model
+        timelines = [Timeline(self.model.lengths, row["duration"]) for row in rows]
+        conditions = self._conditions(rows, timelines)
+        noise = torch.cat(
+            [
+                timeline.noise(self.settings.noise_key(row["content_id"]), channels)
+                for row, timeline in zip(rows, timelines, strict=True)
+            ]
+        ).to(self.model.device)
+        counts = [len(timeline) for timeline in timelines]
+
+        def velocity(x: Tensor, t: Tensor) -> Tensor:
+            windows = self._velocity(x, t, conditions).split(counts)
+            return torch.cat([timeline.blend(v) for timeline, v in zip(timelines, windows, strict=True)])
+
+        latents = SAMPLERS[self.settings.sampler](velocity, noise, self.settings.steps or source.steps).split(counts)
+        joined = [timeline.join(x).float().cpu() for timeline, x in zip(timelines, latents, strict=True)]
+        return [
+            {"latents": x.numpy()}
+            if torch.isfinite(x).all()
+            else ItemError("NotFinite", "sampling gave values that are not numbers; try a lower --guidance")
+            for x in joined
+        ]
+
+    def _conditions(self, rows: list[Row], timelines: list[Timeline]) -> Conditions:
+        """Conditions of all windows of all rows, one after another."""
+        import numpy as np
+        import torch
+
+        from models.dit import Conditions
+
+        pairs = list(zip(rows, timelines, strict=True))
+        features = [window_features(row, window) for row, timeline in pairs for window in timeline.windows]
+        rhythm = torch.from_numpy(np.concatenate([row["rhythm"] for row in rows]))
+        batches = [
+            self.model.condition([features[i] for i in index], predicted_rhythm=rhythm[index]).rows(slice(kept))
+            for index, kept in fixed_batches(len(features), self.settings.windows_per_batch)
+        ]
+        return Conditions.concatenated(batches)
+
+    def _velocity(self, x: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
+        """Guided velocity of all windows [windows, channels, frames], one fixed batch after another."""
+        import torch
+
+        guidance = self.settings.model.guidance if self.settings.guidance is None else self.settings.guidance
+        batches = [
+            self.model.velocity(x[index], t[index], conditions.rows(index), guidance)[:kept]
+            for index, kept in fixed_batches(len(x), self.settings.windows_per_batch)
+        ]
+        return torch.cat(batches)

@@ -1,0 +1,50 @@
+"""Sound: from latents to a waveform that is exactly as long as the video and ends with a fade."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from models.source import TINY, ModelSource
+from stages.contracts import LATENTS, SOUND, Row
+from stages.loading import load_parts
+from stages.stage import ItemError, Stage
+
+
+@dataclass(frozen=True)
+class SoundSettings:
+    """`chunk` latents are decoded at once; the music fades out over `fade` seconds, or a quarter of a short video."""
+
+    model: ModelSource = TINY
+    device: str = "auto"
+    threads: int = 0
+    chunk: int = 128
+    fade: float = 1.0
+
+
+class Sound(Stage):
+    """Adds `waveform` [samples, channels]: 16-bit PCM at the model's rate, its peak at full scale as released."""
+
+    name = "sound"
+    reads, writes = LATENTS, SOUND
+
+    def __init__(self, settings: SoundSettings = SoundSettings()) -> None:
+        self.settings = settings
+        self.model = load_parts(settings.model, ("autoencoder",), settings.device, settings.threads)
+
+    def process(self, rows: list[Row]) -> list[Row | Exception]:
+        return [self._waveform(row) for row in rows]
+
+    def _waveform(self, row: Row) -> Row | Exception:
+        import torch
+
+        from models.diffv2m import peak_normalised
+
+        latents = torch.tensor(row["latents"], device=self.model.device, dtype=self.model.dtype)
+        samples = self.model.lengths.samples_of(row["duration"])
+        audio = self.model.decode(latents[None], self.settings.chunk)[0, :, :samples].float().cpu()
+        if not torch.isfinite(audio).all():
+            return ItemError("NotFinite", "decoding gave values that are not numbers; are these the right weights?")
+        fade = round(min(self.settings.fade, row["duration"] / 4) * self.model.lengths.sample_rate)
+        gain = torch.ones(samples)
+        gain[samples - fade :] = torch.cos(torch.linspace(0, torch.pi / 2, fade))
+        return {"waveform": peak_normalised(audio * gain).T.contiguous().numpy()}

@@ -1,0 +1,143 @@
+"""Rhythm, Sample and Sound: shapes, seeds, seams and lengths."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+
+from models.windows import Timeline
+from stages.contracts import FEATURES, LATENTS, RHYTHM, Row, rows_of, table_of
+from stages.loading import fixed_batches
+from stages.mux import joined_curve
+from stages.rhythm import Rhythm
+from stages.sample import Sample, SampleSettings
+from stages.sound import Sound, SoundSettings
+from tests.stages.rows import CONFIG, common, features_row
+
+QUICK = SampleSettings(steps=3)
+CLIPS = [("a.mp4", 5.0), ("b.mp4", 12.3), ("c.mp4", 30.03), ("d.mp4", 41.0), ("e.mp4", 1.0), ("f.mp4", 8.0)]
+
+
+@pytest.fixture(scope="module")
+def rhythm() -> Rhythm:
+    return Rhythm()
+
+
+@pytest.fixture(scope="module")
+def sample() -> Sample:
+    return Sample(QUICK)
+
+
+@pytest.fixture(scope="module")
+def sound() -> Sound:
+    return Sound()
+
+
+def latents_of(clips: list[tuple[str, float]], rhythm: Rhythm, sample: Sample) -> dict[str, np.ndarray]:
+    table = rhythm(table_of([features_row(*clip) for clip in clips], FEATURES))
+    rows = rows_of(sample(table))
+    assert [row["error"] for row in rows] == [None] * len(clips)
+    return {row["output"]: row["latents"] for row in rows}
+
+
+def test_rhythm_has_a_curve_for_each_window(rhythm: Rhythm) -> None:
+    rows = rows_of(rhythm(table_of([features_row(*clip) for clip in CLIPS[:4]], FEATURES)))
+    assert [row["rhythm"].shape for row in rows] == [(1, 30, 1), (1, 30, 1), (1, 30, 1), (2, 30, 1)]
+
+
+def test_latents_cover_the_video(rhythm: Rhythm, sample: Sample) -> None:
+    for name, latents in latents_of(CLIPS, rhythm, sample).items():
+        assert latents.shape == (CONFIG.latent_channels, CONFIG.lengths.latents_of(dict(CLIPS)[name]))
+
+
+def test_latents_do_not_depend_on_neighbours_or_order(rhythm: Rhythm, sample: Sample) -> None:
+    """Alone, among five others, in another order: the same bits."""
+    together = latents_of(CLIPS, rhythm, sample)
+    backwards = latents_of(CLIPS[::-1], rhythm, sample)
+    for clip in (CLIPS[1], CLIPS[3]):
+        alone = latents_of([clip], Rhythm(), Sample(QUICK))[clip[0]]
+        assert np.array_equal(alone, together[clip[0]])
+        assert np.array_equal(alone, backwards[clip[0]])
+
+
+def test_a_fixed_batch_keeps_a_row_apart_from_its_neighbours(rhythm: Rhythm) -> None:
+    four = Sample(replace(QUICK, windows_per_batch=4))
+    together = latents_of(CLIPS[:3], rhythm, four)
+    other = latents_of([CLIPS[0], CLIPS[5], CLIPS[4]], rhythm, four)
+    assert np.array_equal(together["a.mp4"], other["a.mp4"])
+    np.testing.assert_allclose(together["a.mp4"], latents_of(CLIPS[:1], rhythm, Sample(QUICK))["a.mp4"], atol=1e-4)
+
+
+def test_seed_take_and_content_choose_the_music(rhythm: Rhythm, sample: Sample) -> None:
+    base = latents_of(CLIPS[:1], rhythm, sample)["a.mp4"]
+    for change in ({"seed": 1}, {"take": 1}):
+        assert not np.allclose(base, latents_of(CLIPS[:1], rhythm, Sample(replace(QUICK, **change)))["a.mp4"])
+    row = features_row(*CLIPS[0])
+    renamed = row | {"item_id": "other", "output": "other.mp4"}
+    copies = rows_of(sample(rhythm(table_of([row, renamed], FEATURES))))
+    assert np.array_equal(copies[0]["latents"], copies[1]["latents"])
+
+
+def test_guidance_and_steps_are_heard(rhythm: Rhythm, sample: Sample) -> None:
+    base = latents_of(CLIPS[:1], rhythm, sample)["a.mp4"]
+    assert not np.allclose(base, latents_of(CLIPS[:1], rhythm, Sample(replace(QUICK, guidance=1.0)))["a.mp4"])
+    assert not np.allclose(base, latents_of(CLIPS[:1], rhythm, Sample(replace(QUICK, steps=4)))["a.mp4"])
+
+
+def test_joined_windows_have_no_seam(rhythm: Rhythm, sample: Sample) -> None:
+    """Steps from latent to latent are no larger where windows begin and end than elsewhere."""
+    duration = 80.0
+    latents = latents_of([("long.mp4", duration)], rhythm, sample)["long.mp4"]
+    timeline = Timeline(CONFIG.lengths, duration)
+    steps = np.abs(np.diff(latents, axis=1)).mean(0)
+    edges = [s for s in (*timeline.starts[1:], *(s + timeline.frames for s in timeline.starts[:-1])) if s < len(steps)]
+    near = np.concatenate([steps[edge - 2 : edge + 2] for edge in edges])
+    assert near.mean() == pytest.approx(steps.mean(), rel=0.15)
+
+
+@pytest.mark.parametrize("duration", [1.0, 5.017, 33.3])
+def test_sound_is_as_long_as_the_video_and_fades_out(sound: Sound, duration: float) -> None:
+    frames = CONFIG.lengths.latents_of(duration)
+    latents = np.random.default_rng(0).standard_normal((CONFIG.latent_channels, frames), np.float32)
+    row = rows_of(sound(table_of([common("a.mp4", duration, latents=latents)], LATENTS)))[0]
+    waveform = row["waveform"].astype(np.float64) / 32767
+    assert waveform.shape == (round(duration * 44100), 2)
+    assert np.abs(waveform).max() == pytest.approx(1.0)
+    level = np.sqrt((waveform**2).mean(1))
+    fade = min(44100, len(level) // 4)
+    assert level[-fade - 20000 : -fade].mean() > 0.1  # music until the fade begins
+    assert level[-fade // 2 :].mean() < level[:-fade].mean()
+    assert level[-10:].max() < 0.01
+
+
+def test_sound_in_chunks_is_the_same(sound: Sound) -> None:
+    latents = np.random.default_rng(1).standard_normal((CONFIG.latent_channels, 200), np.float32)
+    table = table_of([common("a.mp4", 9.0, latents=latents)], LATENTS)
+    whole, parts = (Sound(SoundSettings(chunk=chunk))(table) for chunk in (1000, 40))
+    difference = rows_of(whole)[0]["waveform"].astype(int) - rows_of(parts)[0]["waveform"].astype(int)
+    assert np.abs(difference).max() <= 1
+
+
+def test_values_that_are_no_numbers_fail_their_row_alone(sound: Sound, sample: Sample) -> None:
+    good = np.zeros((CONFIG.latent_channels, 22), np.float32)
+    bad = np.full_like(good, np.nan)
+    rows = rows_of(sound(table_of([common("a", 1.0, latents=good), common("b", 1.0, latents=bad)], LATENTS)))
+    assert [row["error"] and row["error"]["type"] for row in rows] == [None, "NotFinite"]
+    broken: Row = features_row(*CLIPS[0]) | {"rhythm": np.full((1, 30, 1), np.inf)}
+    assert rows_of(sample(table_of([broken], RHYTHM)))[0]["error"]["type"] == "NotFinite"
+
+
+def test_fixed_batches_have_one_shape_and_keep_every_row_once() -> None:
+    batches = list(fixed_batches(7, 3))
+    assert [index.tolist() for index, _ in batches] == [[0, 1, 2], [3, 4, 5], [6, 6, 6]]
+    assert torch.cat([index[:kept] for index, kept in batches]).tolist() == list(range(7))
+
+
+def test_joined_curve_is_the_mean_where_windows_overlap() -> None:
+    curves = np.stack([np.zeros((30, 1)), np.ones((30, 1))])
+    joined = joined_curve(curves, 40.0)
+    assert joined.shape == (40, 1)
+    assert joined[:, 0].tolist() == [0.0] * 10 + [0.5] * 20 + [1.0] * 10
