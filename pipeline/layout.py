@@ -41,21 +41,21 @@ class Layout:
         """
         shares = CPU_SHARES_BESIDE_GPU if gpus >= 1 else CPU_SHARES
         free = max(cpus - 1, cpus / 2)
-        return cls(
-            {stage: cls._pool(stage, share * free, cpus, int(gpus), large_model) for stage, share in shares.items()}
-        )
+        pools = {}
+        for order, (stage, share) in enumerate(shares.items()):
+            on_gpu = GPU_SHARES[stage] if gpus >= 1 and stage in GPU_SHARES else 0.0
+            if on_gpu:
+                workers = int(gpus)
+            elif large_model and stage in GPU_SHARES:
+                workers = 1
+            else:
+                workers = max(1, int(share * free))
+            each = share * free / workers
+            threads = cpus / workers if stage == "sample" and not on_gpu else max(each, min(cpus, 2))
+            pools[stage] = Pool(workers, _num_cpus(each, order), on_gpu, max(1, round(threads)))
+        return cls(pools)
 
-    @staticmethod
-    def _pool(stage: str, cpus: float, total: float, gpus: int, large_model: bool) -> Pool:
-        if gpus and stage in GPU_SHARES:
-            return Pool(gpus, _floor(min(1.0, cpus / gpus)), GPU_SHARES[stage], threads=1)
-        single = large_model and stage in GPU_SHARES
-        workers = 1 if single else max(1, int(cpus))
-        threads = max(
-            1, round(cpus) if single else round(total / workers) if stage == "sample" else round(min(total, 2))
-        )
-        return Pool(workers, _floor(cpus / workers), 0.0, threads)
 
-
-def _floor(cpus: float) -> float:
-    return max(0.01, int(cpus * 100) / 100)
+def _num_cpus(cpus: float, order: int) -> float:
+    """Rounded down, and a little different for each stage: Ray fuses neighbours of equal needs into one worker."""
+    return round(max(0.001, int(cpus * 100) / 100) - order / 10_000, 4)

@@ -151,6 +151,7 @@ def cluster(address: str | None = None, **options: Any) -> Iterator[None]:
     # Under `uv run` Ray would start its workers through `uv run` again, and they never come up.
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its notes would tear our lines
     import ray
 
     local: dict[str, Any] = {} if address else {"include_dashboard": False}

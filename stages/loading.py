@@ -53,4 +53,5 @@ def window_features(row: Row, window: Window) -> Features:
 
     stretch = slice(window.start, window.stop)
     names = ("semantic", "color", "scene_cut", "visual_beat")
-    return Features(**{name: torch.tensor(row[name][stretch]) for name in names})
+    semantic, color, scene_cut, visual_beat = (torch.tensor(row[name][stretch]) for name in names)
+    return Features(semantic, color, scene_cut, visual_beat)
