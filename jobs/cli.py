@@ -179,3 +179,7 @@ def _exit_code(fault: Exception) -> int:
 def main(arguments: Any = None) -> None:
     """Entry point of the `diff-v2m` command."""
     app(arguments)
+
+
+if __name__ == "__main__":
+    main()

@@ -59,5 +59,5 @@ def _make(path: Path, scenes: tuple[Scene, ...]) -> Path:
 def _picture(ffmpeg: Any, scene: Scene) -> Any:
     name, _, options = scene.source.partition("=")
     source = f"{name}={options}:size={SIZE}:rate={RATE}" if options else f"{name}=size={SIZE}:rate={RATE}"
-    shown = ffmpeg.input(source, f="lavfi", t=scene.seconds)
+    shown = ffmpeg.input(source, f="lavfi").filter("trim", end_frame=round(scene.seconds * RATE))
     return shown.filter("setsar", 1).filter("format", "yuv420p")

@@ -46,8 +46,9 @@ class Order:
         """
         folder = self._weights()
         model = ModelSource(str(folder) if folder else self.preset, self.weight_set)  # type: ignore[arg-type]
+        _check_weights(model)
         clip = self._clip(folder)
-        _check_fit(model, clip)
+        _check_clip(model, clip)
         return RunSettings(model=model, clip=clip, seed=self.seed, steps=self.steps, guidance=self.guidance)
 
     def _weights(self) -> Path | None:
@@ -95,18 +96,23 @@ def score_sources(order: Order, *, as_json: bool = False) -> Summary:
     return summary
 
 
-def _check_fit(model: ModelSource, clip: str) -> None:
-    """Compare the CLIP's embedding with what the model was made for, before anything starts."""
-    from models.clip import clip_config
+def _check_weights(model: ModelSource) -> None:
+    """Hold every tensor of a checkpoint to account before anything starts."""
+    if model.preset is not None:
+        return
+    from models.checkpoint import open_checkpoint, raise_problems
     from models.diffv2m import account, skeleton
 
-    if model.preset is None:
-        from models.checkpoint import open_checkpoint, raise_problems
+    checkpoint = open_checkpoint(model.name)
+    raise_problems(account(checkpoint, skeleton(checkpoint)))
+    if model.weights == "ema" and not checkpoint.has_ema:
+        raise SettingsError(f"{checkpoint.path} holds no moving average; use --weight-set online")
 
-        checkpoint = open_checkpoint(model.name)
-        raise_problems(account(checkpoint, skeleton(checkpoint)))
-        if model.weights == "ema" and not checkpoint.has_ema:
-            raise SettingsError(f"{checkpoint.path} holds no moving average; use --weight-set online")
+
+def _check_clip(model: ModelSource, clip: str) -> None:
+    """Compare the CLIP's embedding with what the model was made for."""
+    from models.clip import clip_config
+
     expected, came = model.config.semantic_dim, clip_config(clip).embed_dim
     if expected != came:
         raise SettingsError(f"the model takes semantic features of {expected} numbers, this CLIP gives {came}: {clip}")
