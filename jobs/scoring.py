@@ -111,7 +111,7 @@ def _check_weights(model: ModelSource) -> None:
 
 def _check_clip(model: ModelSource, clip: str) -> None:
     """Compare the CLIP's embedding with what the model was made for."""
-    from models.clip import clip_config
+    from models.clip_config import clip_config
 
     expected, came = model.config.semantic_dim, clip_config(clip).embed_dim
     if expected != came:

@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-MEAN = (0.48145466, 0.4578275, 0.40821073)  # of CLIP's training pictures, RGB in [0, 1]
-STD = (0.26862954, 0.26130258, 0.27577711)
+from models.clip_config import MEAN, STD, TINY, ClipConfig
+
 CONFIG_NAME = "open_clip_config.json"
 TINY_SEED = 20  # draws the weights of the tiny tower
 # Tensors of a whole CLIP that belong to its text tower or its loss.
@@ -22,33 +21,6 @@ OTHER_NAMES = ("positional_embedding", "text_projection", "logit_scale", "logit_
 
 class ClipWeightsError(ValueError):
     """A file does not hold the image tower that it should; says what was expected and what came."""
-
-
-@dataclass(frozen=True)
-class ClipConfig:
-    """Shape of an image tower (a vision transformer), and how pictures are presented to it.
-
-    Attributes:
-        image_size, patch_size: pixels of a side.
-        width, layers, heads: of the transformer.
-        embed_dim: numbers of one embedding.
-        quick_gelu: the activation of OpenAI's weights, x * sigmoid(1.702 x), in place of the exact GELU.
-        mean, std: of the pictures it was trained on, RGB in [0, 1].
-    """
-
-    image_size: int = 224
-    patch_size: int = 32
-    width: int = 768
-    layers: int = 12
-    heads: int = 12
-    embed_dim: int = 512
-    quick_gelu: bool = True
-    mean: tuple[float, float, float] = MEAN
-    std: tuple[float, float, float] = STD
-
-
-VIT_B_32 = ClipConfig()
-TINY = ClipConfig(image_size=64, patch_size=16, width=64, layers=2, heads=2, embed_dim=64)
 
 
 class ImageTower(nn.Module):
@@ -115,18 +87,13 @@ def load_clip(source: str, device: str = "cpu") -> ImageTower:
     return tower.to(device)
 
 
-def clip_config(source: str) -> ClipConfig:
-    """The shape of the tower of `load_clip(source)`.
+def config_of(path: Path) -> ClipConfig:
+    """The shape of the tower in a checkpoint of open_clip.
 
     Raises:
         ClipWeightsError: the file is not such a checkpoint.
     """
-    return TINY if source == "tiny" else _config(_visual_tensors(Path(source)), Path(source))
-
-
-def clip_size(source: str) -> int:
-    """Side in pixels of the pictures that the tower of `load_clip(source)` takes."""
-    return clip_config(source).image_size
+    return _config(_visual_tensors(path), path)
 
 
 def _visual_tensors(path: Path) -> dict[str, Tensor]:

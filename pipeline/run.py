@@ -14,6 +14,7 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
+from models.clip_config import clip_config
 from pipeline.delivery import Delivery, DeliverySettings
 from pipeline.layout import Layout, Pool
 from pipeline.ledger import FAILED, Ledger
@@ -225,8 +226,6 @@ def _builders(
     state: Resume, settings: RunSettings, destination: Storage, layout: Layout
 ) -> dict[str, tuple[Callable[[], Any], int]]:
     """What builds each stage in its worker, and the rows of a batch."""
-    from models.clip import clip_size
-
     model, device = settings.model, settings.device
 
     def on(stage: str) -> dict[str, Any]:
@@ -244,7 +243,7 @@ def _builders(
     delivery = DeliverySettings(destination, settings, model.config.lengths.sample_rate, state.attempts)
     rows = _windows_per_batch(layout["sample"])
     return {
-        "decode": (partial(Decode, DecodeSettings(clip_size=clip_size(settings.clip)), localize), 1),
+        "decode": (partial(Decode, DecodeSettings(clip_size=clip_config(settings.clip).image_size), localize), 1),
         "features": (partial(Features, FeaturesSettings(settings.clip, device)), 1),
         "rhythm": (partial(Rhythm, RhythmSettings(**on("rhythm"))), rows),
         "sample": (partial(Sample, sampling), rows),

@@ -10,7 +10,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from models.clip import MEAN, STD, TINY, ClipWeightsError, clip_size, load_clip
+from models.clip import ClipWeightsError, load_clip
+from models.clip_config import MEAN, STD, TINY, clip_config
 
 PICTURES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8))
 
@@ -56,7 +57,7 @@ def test_a_checkpoint_gives_the_numbers_of_open_clip(tmp_path: Path, whole_clip:
         save(state, tmp_path / form)
     path = str(tmp_path / form)
     tower = load_clip(path)
-    assert clip_size(path) == 64
+    assert clip_config(str(path)).image_size == 64
     assert (tower.config.layers, tower.config.heads, tower.config.embed_dim) == (2, 2, 48)
     with torch.inference_mode():
         torch.testing.assert_close(tower(PICTURES), reference(whole_clip), rtol=1e-4, atol=1e-5)
@@ -83,7 +84,7 @@ def test_the_tiny_tower_is_the_same_every_time():
     before = torch.get_rng_state()
     first, second = load_clip("tiny"), load_clip("tiny")
     assert torch.equal(torch.get_rng_state(), before)
-    assert clip_size("tiny") == first.config.image_size == 64
+    assert clip_config("tiny").image_size == first.config.image_size == 64
     with torch.inference_mode():
         came = first(PICTURES)
         assert came.shape == (3, TINY.embed_dim)
