@@ -85,8 +85,9 @@ def score_sources(order: Order, *, as_json: bool = False) -> Summary:
     destination.check(write=True)
     if settings.model.caveat:
         print(f"note: {settings.model.caveat}", file=sys.stderr)
+    print(f"{manifest.num_rows} found; starting Ray", file=sys.stderr, flush=True)
     view = Bars() if sys.stderr.isatty() else Lines()
-    with view.shown(), cluster(order.address):
+    with cluster(order.address), view.shown():
         summary = run(manifest, settings, destination, view, mix=order.force)
     elapsed = time.monotonic() - started
     if as_json:

@@ -157,7 +157,8 @@ def cluster(address: str | None = None, **options: Any) -> Iterator[None]:
 
     local: dict[str, Any] = {} if address else {"include_dashboard": False}
     try:
-        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **local, **options)
+        with _hushed():
+            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **local, **options)
     except (ConnectionError, ValueError, RuntimeError) as fault:
         raise ClusterError(f"cannot reach a Ray cluster at {address}: {' '.join(str(fault).split())[:300]}") from fault
     _quiet(ray)
@@ -276,6 +277,19 @@ def _watched(tally: Any, watcher: Watcher, interval: float = 0.5) -> Iterator[No
         ended.set()
         thread.join(10)
     watcher(ray.get(tally.read.remote()))
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Drop what Ray's native part prints while it starts; what goes wrong comes as an exception."""
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
 
 
 def _quiet(ray: Any) -> None:

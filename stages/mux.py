@@ -72,7 +72,8 @@ class Mux(Stage):
         soundfile.write(sound, row["waveform"], self.settings.sample_rate, subtype="PCM_16")
         with self.localize(row["uri"]) as source:
             self._mux(source, sound, video, row["duration"])
-        sidecar.write_text(json.dumps(self._facts(row), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
+        lines = (f"{json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}" for k, v in self._facts(row).items())
+        sidecar.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8", errors="surrogateescape")
         files = ((video, name), (sound, name.with_suffix(".wav")), (sidecar, name.with_suffix(".json")))
         return {"outputs": [_output(path, relative.as_posix()) for path, relative in files]}
 
@@ -102,7 +103,8 @@ class Mux(Stage):
             raise ItemError("MuxFailed", f"the picture does not fit a {video.suffix} file: {reason}")
 
     def _facts(self, row: Row) -> dict[str, Any]:
-        """The sidecar. Curves and cuts are in seconds of the video."""
+        """The sidecar, an entry a line. Cuts in seconds; rhythm one value (or 16) a second."""
+        odf = row["rhythm"].shape[2] == 1
         return self.settings.facts | {
             "item_id": row["item_id"],
             "source": Path(row["uri"]).name,
@@ -110,7 +112,7 @@ class Mux(Stage):
             "sample_rate": self.settings.sample_rate,
             "samples": len(row["waveform"]),
             "cuts": [round(float(cut), 3) for cut in row["cuts"]],
-            "rhythm": [[round(float(v), 5) for v in step] for step in joined_curve(row["rhythm"], row["duration"])],
+            "rhythm": joined_curve(row["rhythm"], row["duration"]).round(5).squeeze(1 if odf else ()).tolist(),
             "seconds": {stage: round(seconds, 3) for stage, seconds in row["seconds"].items()},
         }
 

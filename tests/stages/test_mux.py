@@ -86,7 +86,7 @@ def test_wav_and_sidecar(tmp_path: Path) -> None:
     assert facts["seed"] == 7
     assert facts["source"] == "clip.mp4"
     assert (facts["duration"], facts["samples"], facts["cuts"]) == (2.0, 88200, [0.5])
-    assert facts["rhythm"] == [[1.0], [1.0]]
+    assert facts["rhythm"] == [1.0, 1.0]
     assert facts["seconds"] == {"decode": 0.5}
 
 
