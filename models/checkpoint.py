@@ -43,10 +43,6 @@ UNUSED = [  # written by the training wrapper, or built and never called
     r"diffusion\.conditioner\.conditioners\.(semantic|rhythm|color)\.proj_out\.(weight|bias)",
     r"diffusion\.conditioner\.conditioners\.prompt\..*",
 ]
-IDLE = {  # parts of a block that a fusion never calls: they may be there or not
-    "none": r"\.(cross_attn2)\.",
-    "only_clip": r"\.(cross_attn0|cross_attn2|cross_attend_norm)\.",
-}
 
 
 class CheckpointError(ValueError):
@@ -69,16 +65,17 @@ class Checkpoint:
         """The tensors of `conditioner`, `dit` or `autoencoder`, under our names."""
         prefix = EMA_PREFIX if part == "dit" and weights == "ema" else PREFIXES[part]
         found = {n.removeprefix(prefix): t for n, t in self.tensors.items() if n.startswith(prefix)}
-        return {ours(n): t for n, t in found.items() if not self._idle(prefix + n)}
+        return {ours(n): t for n, t in found.items() if not is_unused(prefix + n)}
 
     def unknown(self) -> list[str]:
         """Names that belong to no part and are not known to be unused."""
         prefixes = (*PREFIXES.values(), EMA_PREFIX)
-        return [n for n in self.tensors if not n.startswith(prefixes) and not self._idle(n)]
+        return [n for n in self.tensors if not n.startswith(prefixes) and not is_unused(n)]
 
-    def _idle(self, name: str) -> bool:
-        idle = IDLE.get(self.config.fusion)
-        return any(re.fullmatch(p, name) for p in UNUSED) or bool(idle and re.search(idle, name))
+
+def is_unused(name: str) -> bool:
+    """Whether a tensor is known to be written and never read."""
+    return any(re.fullmatch(pattern, name) for pattern in UNUSED)
 
 
 def ours(name: str) -> str:
@@ -175,7 +172,7 @@ def _weight_file(path: Path) -> Path:
 
 def _config_file(file: Path) -> Path | None:
     suffix = file.stem.removeprefix("model")
-    candidates = [file.with_name("model_config.json"), file.with_name(f"model_config{suffix}.json")]
+    candidates = [file.with_name(f"model_config{suffix}.json"), file.with_name("model_config.json")]
     return next((c for c in candidates if c.is_file()), None)
 
 

@@ -94,12 +94,12 @@ class RhythmPredictor(nn.Module):
 
 
 class TokenEncoder(nn.Module):
-    """Two linear layers without activation between; one of equal widths is absent, as released."""
+    """Two linear layers without activation between; the first is absent where it would be square, as released."""
 
     def __init__(self, width_in: int, hidden: int, width_out: int) -> None:
         super().__init__()
         self.proj_out1 = nn.Linear(width_in, hidden) if width_in != hidden else nn.Identity()
-        self.proj_out2 = nn.Linear(hidden, width_out) if hidden != width_out else nn.Identity()
+        self.proj_out2 = nn.Linear(hidden, width_out)
 
     def forward(self, x: Tensor) -> Tensor:
         return self.proj_out2(self.proj_out1(x))

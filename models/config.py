@@ -133,7 +133,7 @@ class ModelConfig:
             raise ConfigError(f"model configuration: expected model_type diffusion_cond, got {raw['model_type']!r}")
         model = raw["model"]
         autoencoder = model["pretransform"]["config"]
-        conditioners = {c["id"]: c["config"] for c in model["conditioning"]["configs"]}
+        conditioners = {c["id"]: c.get("config", {}) for c in model["conditioning"]["configs"]}
         dit, cond_dim = model["diffusion"]["config"], model["conditioning"]["cond_dim"]
         semantic = conditioners["semantic"]
         config = cls(

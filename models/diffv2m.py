@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from models.autoencoder import Autoencoder
 from models.checkpoint import Checkpoint, Weights, open_checkpoint, problems_of, raise_problems
-from models.conditioner import Conditioner, TokenEncoder, pad, real_rhythm_grid, standardise
+from models.conditioner import Conditioner, pad, real_rhythm_grid, standardise
 from models.config import ModelConfig
 from models.dit import Conditions, DiT, TokenSet
 from models.sampler import SAMPLERS
@@ -220,9 +220,7 @@ def from_checkpoint(
 def skeleton(checkpoint: Checkpoint) -> DiffV2M:
     """The network of a checkpoint without its numbers, on the meta device."""
     with torch.device("meta"):
-        model = DiffV2M(checkpoint.config)
-    _fit_square(model.conditioner, checkpoint.of_part("conditioner", "online"))
-    return model
+        return DiffV2M(checkpoint.config)
 
 
 def account(checkpoint: Checkpoint, model: DiffV2M) -> list[str]:
@@ -234,16 +232,6 @@ def account(checkpoint: Checkpoint, model: DiffV2M) -> list[str]:
     for part, weights in copies:
         faults += problems_of(part, weights, getattr(model, part).state_dict(), checkpoint.of_part(part, weights))
     return faults
-
-
-def _fit_square(conditioner: nn.Module, found: dict[str, Tensor]) -> None:
-    """Token layers between equal widths exist in some files and not in others: the tensors decide."""
-    for name, encoder in conditioner.named_modules():
-        if isinstance(encoder, TokenEncoder):
-            for layer in ("proj_out1", "proj_out2"):
-                weight = found.get(f"{name}.{layer}.weight")
-                if isinstance(getattr(encoder, layer), nn.Identity) and weight is not None:
-                    setattr(encoder, layer, nn.Linear(weight.shape[1], weight.shape[0], device="meta"))
 
 
 def _timed(tokens: Tensor, mask: Tensor, clock: Tensor) -> TokenSet:

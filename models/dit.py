@@ -56,15 +56,24 @@ class Conditions:
             tokens, masks = zip(*((s.tokens, s.mask) for s in sets), strict=True)
             return TokenSet(torch.cat(tokens), torch.cat(masks))
 
-        sets = (joined(getattr(part, name) for part in parts) for name in ("semantic", "rhythm", "color"))
-        return Conditions(*sets, torch.cat([part.global_cond for part in parts]))  # type: ignore[call-arg,arg-type]
-
-    def embedded(self, embed: Callable[[Tensor], Tensor]) -> Conditions:
-        """The conditions with their tokens passed through a layer."""
-        return self._with(lambda s: TokenSet(embed(s.tokens), s.mask), self.global_cond)
+        return Conditions(
+            semantic=joined(part.semantic for part in parts),
+            rhythm=joined(part.rhythm for part in parts),
+            color=joined(part.color for part in parts),
+            global_cond=torch.cat([part.global_cond for part in parts]),
+        )
 
     def _with(self, change: Callable[[TokenSet], TokenSet], global_cond: Tensor) -> Conditions:
         return Conditions(change(self.semantic), change(self.rhythm), change(self.color), global_cond)
+
+
+@dataclass(frozen=True)
+class Context:
+    """The token sets that a block attends to: one for each of its cross-attentions."""
+
+    emotion: TokenSet
+    semantic: TokenSet
+    rhythm: TokenSet
 
 
 class Film(nn.Module):
@@ -91,7 +100,9 @@ class DiTBlock(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         width, cond, head = config.width, config.cond_dim, config.head_width
-        self.fusion, self.residual, self.emotion = config.fusion, config.residual, config.emotion
+        self.fusion, self.residual = config.fusion, config.residual
+        self.modulates_tokens = "preFiLM" in self.fusion
+        self.modulates_attention = self.fusion in ("FiLM", "FiLM_choose")
         self.pre_norm = LayerNorm(width)
         self.self_attn = SelfAttention(width, config.heads)
         self.emotion_norm = LayerNorm(width)
@@ -99,58 +110,53 @@ class DiTBlock(nn.Module):
         self.cross_norm = LayerNorm(width)
         self.semantic_attn = CrossAttention(width, cond, head)
         self.rhythm_attn = CrossAttention(width, cond, head)
-        if "FiLM" in self.fusion:
+        if self.modulates_tokens or self.modulates_attention:
             self.film = Film(cond if self.modulates_tokens else width)
         if "gate" in self.fusion:
-            self.gate = two_layers(nn.SiLU(), 1, 64, 1)
+            self.gate = two_layers(nn.SiLU(), 1, cond, 1)
         self.ff_norm = LayerNorm(width)
         self.ff = FeedForward(width)
 
-    @property
-    def modulates_tokens(self) -> bool:
-        return self.fusion.startswith("preFiLM")
-
-    def forward(
-        self, x: Tensor, t: Tensor, conditions: Conditions, rotary: tuple[Tensor, Tensor]
-    ) -> tuple[Tensor, Conditions]:
-        """`x` [batch, 1 + frames, width] -> the same, and the conditions that the next block sees."""
+    def forward(self, x: Tensor, t: Tensor, context: Context, rotary: tuple[Tensor, Tensor]) -> tuple[Tensor, Context]:
+        """`x` [batch, 1 + frames, width] -> the same, and the context that the next block sees."""
         x = x + self.self_attn(self.pre_norm(x), rotary)
+        x, normed = self._stream(x, self.emotion_norm(x))
         if self.fusion != "only_clip":
-            source = conditions.color if self.emotion is Emotion.COLOR else conditions.rhythm
-            x, normed = self._stream(x, self.emotion_norm(x))
-            x = x + self.emotion_attn(normed, source.tokens, source.mask)
+            x = x + self.emotion_attn(normed, context.emotion.tokens, context.emotion.mask)
+            x, normed = self._stream(x, self.cross_norm(x))
         if self.modulates_tokens:
-            conditions = self._modulated(conditions, t)
-        x, normed = self._stream(x, self.cross_norm(x))
-        x = x + self._fused(normed, t, conditions)
-        return x + self.ff(self.ff_norm(x)), conditions
+            context = self._modulated(context, t)
+        x = x + self._fused(normed, t, context)
+        return x + self.ff(self.ff_norm(x)), context
 
     def _stream(self, x: Tensor, normed: Tensor) -> tuple[Tensor, Tensor]:
         """Residual stream and attention input; the released code overwrites the stream itself with its norm."""
         return (normed if self.residual is Residual.RELEASED else x), normed
 
-    def _modulated(self, conditions: Conditions, t: Tensor) -> Conditions:
-        """preFiLM: the tokens themselves are modulated, and stay so: the modulation accumulates from block to block."""
-        semantic, rhythm = conditions.semantic, conditions.rhythm
-        return Conditions(
+    def _modulated(self, context: Context, t: Tensor) -> Context:
+        """preFiLM: the tokens themselves are modulated, and stay so: the modulation accumulates from block to block.
+
+        The emotion layer's tokens are a copy that is never modulated, though they are rhythm tokens as released.
+        """
+        semantic, rhythm = context.semantic, context.rhythm
+        return Context(
+            context.emotion,
             TokenSet(self.film(semantic.tokens, t, "semantic"), semantic.mask),
             TokenSet(self.film(rhythm.tokens, t, "rhythm"), rhythm.mask),
-            conditions.color,
-            conditions.global_cond,
         )
 
-    def _fused(self, x: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
-        semantic = self.semantic_attn(x, conditions.semantic.tokens, conditions.semantic.mask)
+    def _fused(self, x: Tensor, t: Tensor, context: Context) -> Tensor:
+        semantic = self.semantic_attn(x, context.semantic.tokens, context.semantic.mask)
         if self.fusion in ("none", "only_clip"):
             return semantic
-        rhythm = self.rhythm_attn(x, conditions.rhythm.tokens, conditions.rhythm.mask)
-        if self.fusion in ("FiLM", "FiLM_choose"):
+        rhythm = self.rhythm_attn(x, context.rhythm.tokens, context.rhythm.mask)
+        if self.modulates_attention:
             semantic, rhythm = self.film(semantic, t, "semantic"), self.film(rhythm, t, "rhythm")
         if self.fusion in ("FiLM_choose", "choose"):
             return torch.where((t > SWITCH)[:, None, None], semantic, rhythm)
         if self.fusion == "FiLM":
             return semantic + rhythm
-        if self.fusion in ("gate", "preFiLM_gate"):
+        if "gate" in self.fusion:
             alpha = torch.sigmoid(self.gate(t[:, None]))[:, None]
             return alpha * semantic + (1 - alpha) * rhythm
         return (semantic + rhythm) / 2
@@ -178,11 +184,11 @@ class Transformer(nn.Module):
         self.project_out = nn.Linear(config.width, config.latent_channels, bias=False)
         self.rotary_pos_emb = RotaryEmbedding(config.head_width)
 
-    def forward(self, x: Tensor, prepended: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
+    def forward(self, x: Tensor, prepended: Tensor, t: Tensor, context: Context) -> Tensor:
         x = torch.cat((prepended, self.project_in(x)), dim=1)
         rotary = self.rotary_pos_emb(x.shape[1])
         for layer in self.layers:
-            x, conditions = layer(x, t, conditions, rotary)
+            x, context = layer(x, t, context, rotary)
         return self.project_out(x[:, prepended.shape[1] :])
 
 
@@ -192,6 +198,7 @@ class DiT(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         width, cond, channels = config.width, config.cond_dim, config.latent_channels
+        self.emotion = config.emotion
         self.timestep_features = FourierFeatures()
         self.to_timestep_embed = two_layers(nn.SiLU(), 256, width, width)
         self.to_cond_embed = two_layers(nn.SiLU(), cond, cond, cond, bias=False)
@@ -204,7 +211,7 @@ class DiT(nn.Module):
         """`latents` [batch, channels, frames], `t` [batch] in [0, 1] -> velocity [batch, channels, frames]."""
         prepended = self.to_global_embed(conditions.global_cond) + self.to_timestep_embed(self.timestep_features(t))
         x = (self.preprocess_conv(latents) + latents).transpose(1, 2)
-        x = self.transformer(x, prepended[:, None], t, conditions.embedded(self.to_cond_embed)).transpose(1, 2)
+        x = self.transformer(x, prepended[:, None], t, self._context(conditions)).transpose(1, 2)
         return self.postprocess_conv(x) + x
 
     def guided(self, latents: Tensor, t: Tensor, conditions: Conditions, guidance: float) -> Tensor:
@@ -214,3 +221,11 @@ class DiT(nn.Module):
         both = self(torch.cat((latents, latents)), torch.cat((t, t)), conditions.with_null())
         conditioned, null = both.chunk(2)
         return null + guidance * (conditioned - null)
+
+    def _context(self, conditions: Conditions) -> Context:
+        """The condition tokens, embedded, as the first block sees them."""
+        semantic, rhythm, color = (
+            TokenSet(self.to_cond_embed(s.tokens), s.mask)
+            for s in (conditions.semantic, conditions.rhythm, conditions.color)
+        )
+        return Context(color if self.emotion is Emotion.COLOR else rhythm, semantic, rhythm)

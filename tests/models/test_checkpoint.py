@@ -52,6 +52,36 @@ def test_every_tensor_is_accounted_for(edited: Any, change: Any, line: str) -> N
         models.load_model(edited(change), parts=("conditioner",))
 
 
+@pytest.mark.parametrize(
+    "fusion", ["FiLM_choose", "FiLM", "preFiLM", "preFiLM_gate", "gate", "choose", "none", "only_clip", "mean"]
+)
+def test_every_fusion_goes_to_a_file_and_back(tmp_path: Path, fusion: str) -> None:
+    """A file in the released layout, with the names and shapes that the released code gives each fusion."""
+    content = torch.load(MINI / "model.ckpt", weights_only=True)
+    tensors, cond, width = content["state_dict"], 32, 64
+    for name in [n for n in tensors if "FiLM" in n or "t_linear" in n]:
+        if "FiLM" not in fusion:
+            del tensors[name]
+        elif "preFiLM" in fusion and (".2." in name and "FiLM" in name):
+            tensors[name] = tensors[name][:cond]
+    if "gate" in fusion:
+        for part in ("diffusion.model", "diffusion_ema.ema_model"):
+            for layer in range(2):
+                gate = f"{part}.model.transformer.layers.{layer}.gate"
+                shapes = {"0.weight": (cond, 1), "0.bias": (cond,), "2.weight": (1, cond), "2.bias": (1,)}
+                tensors |= {f"{gate}.{name}": torch.randn(shape) for name, shape in shapes.items()}
+    config = json.loads((MINI / "model_config.json").read_text())
+    config["model"]["diffusion"]["config"]["attention_weight_type"] = fusion
+    config["model"]["conditioning"]["configs"].append({"id": "prompt", "type": "t5"})
+    (tmp_path / "model_config.json").write_text(json.dumps(config | {"training": {}}))
+    torch.save(content, tmp_path / "model.ckpt")
+    model = models.load_model(tmp_path, parts=("conditioner", "dit"))
+    clip = models.Features(torch.randn(5, 8), torch.rand(5, 24), torch.zeros(5), torch.rand(5))
+    latents = model.sample(torch.randn(3, 4, 20), model.condition([clip] * 3), steps=5)
+    assert torch.isfinite(latents).all()
+    assert model.config.width == width
+
+
 def test_ema_must_be_there_to_be_asked_for(edited: Any) -> None:
     folder = edited(lambda t: [t.pop(n) for n in list(t) if "ema_model" in n])
     assert models.load_model(folder, parts=("dit",)).config.width == 64

@@ -89,7 +89,7 @@ def test_gate_mixes_by_its_alpha() -> None:
 
 def test_pre_film_accumulates_from_block_to_block() -> None:
     """With beta = 0 and gamma = 1/2 in every block, block n hears tokens halved n times over."""
-    model, plain = small("preFiLM", emotion="color"), small("mean", emotion="color")
+    model, plain = small("preFiLM"), small("mean")
     plain.load_state_dict(model.state_dict(), strict=False)
     for n, (layer, other) in enumerate(zip(model.dit.transformer.layers, plain.dit.transformer.layers, strict=True)):
         for part in layer.film.children():
