@@ -44,7 +44,7 @@ Preset = Annotated[PresetName, typer.Option(help="A model by name; diff-v2m want
 Weights = Annotated[Path | None, typer.Option(help="A checkpoint in the released layout, or its folder.")]
 Set = Annotated[WeightSet, typer.Option("--weight-set", help="Weights as trained, or their moving average.")]
 Clip = Annotated[Path | None, typer.Option(help="CLIP weights of open_clip; clip.safetensors beside the checkpoint.")]
-Seed = Annotated[int, typer.Option(help="Chooses the music; the same seed makes the same music.")]
+Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Chooses the music; the same seed makes the same music.")]
 Steps = Annotated[int | None, typer.Option(min=1, help="Sampling steps; the model's default if left out.")]
 Guidance = Annotated[
     float | None, typer.Option(help="How strongly the picture steers; the model's default if left out.")
@@ -98,7 +98,9 @@ def score(
 
 @app.command()
 def demo(
-    out: Out = "diff-v2m-demo",
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the videos and results.")] = Path(
+        "diff-v2m-demo"
+    ),
     seed: Seed = 0,
     as_json: Json = False,
 ) -> None:
@@ -107,9 +109,8 @@ def demo(
         from jobs.demo import make_videos
         from jobs.scoring import Order, score_sources
 
-        folder = Path(out)
-        videos = make_videos(folder / "videos")
-        order = Order(sources=[str(v) for v in videos], out=str(folder / "scored"), seed=seed)
+        videos = make_videos(out / "videos")
+        order = Order(sources=[str(v) for v in videos], out=str(out / "scored"), seed=seed)
         summary = score_sources(order, as_json=as_json)
         failed = bool(summary.failures)
     raise typer.Exit(SOME_FAILED if failed else ALL_DONE)
@@ -170,7 +171,7 @@ def reported() -> Iterator[None]:
 def _exit_code(fault: Exception) -> int:
     """Errors that a user can mend are wrong usage or input; any other is a fault of ours."""
     mendable = {
-        "SourceError", "StorageError", "LedgerError", "SettingsError", "FingerprintError", "ClusterError",
+        "SourceError", "StorageError", "LedgerError", "SettingsError", "DemoError", "FingerprintError", "ClusterError",
         "CheckpointError", "ConfigError", "ClipWeightsError", "HubError",
     }  # fmt: skip
     return WRONG_USAGE if any(kind.__name__ in mendable for kind in type(fault).__mro__) else OUR_FAULT

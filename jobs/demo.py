@@ -38,9 +38,22 @@ def cuts_of(scenes: tuple[Scene, ...]) -> list[float]:
     return times
 
 
+class DemoError(ValueError):
+    """The demo has no place to write to, in one line."""
+
+
 def make_videos(folder: Path) -> list[Path]:
-    """Write the demo videos into a folder and give their paths."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write the demo videos into a folder and give their paths.
+
+    Raises:
+        DemoError: the folder cannot be made.
+    """
+    if str(folder).startswith(("s3:", "gs:")):
+        raise DemoError("the demo writes to a local folder; score takes buckets")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as fault:
+        raise DemoError(f"cannot make {folder}: {fault.strerror}") from fault
     return [_make(folder / f"{name}.mp4", scenes) for name, scenes in VIDEOS.items()]
 
 

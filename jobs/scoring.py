@@ -44,29 +44,20 @@ class Order:
         Raises:
             SettingsError, CheckpointError, ConfigError, ClipWeightsError: they cannot be used.
         """
-        folder = self._weights()
-        model = ModelSource(str(folder) if folder else self.preset, self.weight_set)  # type: ignore[arg-type]
+        model = ModelSource(str(self.weights or self.preset), self.weight_set)  # type: ignore[arg-type]
         _check_weights(model)
-        clip = self._clip(folder)
+        clip = self._clip(model)
         _check_clip(model, clip)
         return RunSettings(model=model, clip=clip, seed=self.seed, steps=self.steps, guidance=self.guidance)
 
-    def _weights(self) -> Path | None:
-        if self.weights is not None or self.preset == "tiny":
-            return self.weights
-        from models.hub import default_folder
-
-        folder = default_folder(self.preset)
-        if not folder.is_dir():
-            raise SettingsError(f"the weights of {self.preset} are not here: fetch them with `diff-v2m weights pull`")
-        return folder
-
-    def _clip(self, folder: Path | None) -> str:
+    def _clip(self, model: ModelSource) -> str:
         if self.clip is not None:
             return str(self.clip)
-        if folder is None:
+        if model.preset is not None:
             return "tiny"
-        beside = (folder if folder.is_dir() else folder.parent) / "clip.safetensors"
+        from models.checkpoint import open_checkpoint
+
+        beside = open_checkpoint(model.name).path.with_name("clip.safetensors")
         if not beside.is_file():
             raise SettingsError(f"no CLIP weights at {beside}: name open_clip weights with --clip")
         return str(beside)

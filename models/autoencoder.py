@@ -8,7 +8,6 @@ import math
 import warnings
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from models.config import ConfigError, ModelConfig
@@ -23,7 +22,7 @@ class Autoencoder(nn.Module):
         oobleck = _oobleck(settings, config.lengths.sample_rate)
         self.encoder = oobleck.get_submodule("encoder")
         self.decoder = oobleck.get_submodule("decoder")
-        self.downsampling = config.lengths.downsampling
+        self.downsampling, self.channels = config.lengths.downsampling, config.audio_channels
         self.context = _decoder_reach(settings["decoder"]["config"])
 
     def encode(self, audio: Tensor) -> tuple[Tensor, Tensor]:
@@ -40,13 +39,14 @@ class Autoencoder(nn.Module):
         frames = latents.shape[-1]
         if chunk is None or frames <= chunk + 2 * self.context:
             return self.decoder(latents)
-        pieces = []
+        hop = self.downsampling
+        audio = latents.new_empty(len(latents), self.channels, frames * hop)
         for start in range(0, frames, chunk):
             stop = min(start + chunk, frames)
             left, right = max(0, start - self.context), min(frames, stop + self.context)
             sound = self.decoder(latents[..., left:right])
-            pieces.append(sound[..., (start - left) * self.downsampling : (stop - left) * self.downsampling])
-        return torch.cat(pieces, dim=-1)
+            audio[..., start * hop : stop * hop] = sound[..., (start - left) * hop : (stop - left) * hop]
+        return audio
 
     def fuse(self) -> Autoencoder:
         """Multiply the weight normalisation out once, instead of at every call."""

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from models.config import ConfigError, ModelConfig
+from models.hub import RELEASES, default_folder
 
 Weights = Literal["online", "ema"]
 
@@ -95,7 +96,7 @@ def released(part: str, name: str, weights: Weights = "online") -> str:
 
 
 def open_checkpoint(path: str | Path) -> Checkpoint:
-    """Open `model.ckpt` or `.safetensors`, or a folder with one, with its `model_config.json` beside it.
+    """Open `model.ckpt` or `.safetensors`, a folder with one, or a release by name, with its `model_config.json`.
 
     Raises:
         CheckpointError: no such file, not a checkpoint, or no configuration.
@@ -158,6 +159,10 @@ def raise_problems(problems: list[str]) -> None:
 
 
 def _weight_file(path: Path) -> Path:
+    if str(path) in RELEASES and not path.exists():
+        if not default_folder(str(path)).is_dir():
+            raise CheckpointError(f"the weights of {path} are not here: fetch them with `diff-v2m weights pull {path}`")
+        path = default_folder(str(path))
     if path.is_file():
         return path
     if not path.is_dir():

@@ -143,7 +143,10 @@ def _config(tensors: Mapping[str, Tensor], path: Path) -> ClipConfig:
     grid = round((tensors["positional_embedding"].shape[0] - 1) ** 0.5)
     layers = {name.split(".")[2] for name in tensors if name.startswith("transformer.resblocks.")}
     beside = path.with_name(CONFIG_NAME)
-    raw = json.loads(beside.read_text(encoding="utf-8")) if beside.is_file() else {}
+    try:
+        raw = json.loads(beside.read_text(encoding="utf-8")) if beside.is_file() else {}
+    except ValueError as fault:
+        raise ClipWeightsError(f"{beside} is not JSON: {fault}") from fault
     model, pictures = raw.get("model_cfg", {}), raw.get("preprocess_cfg", {})
     return ClipConfig(
         image_size=grid * patch,

@@ -163,8 +163,8 @@ class DiffV2M(nn.Module):
 
 def peak_normalised(audio: Tensor) -> Tensor:
     """16-bit PCM [..., samples] of a sound at full scale: divided by its absolute peak, as released."""
-    peak = audio.abs().max().clamp(min=torch.finfo(torch.float32).tiny)
-    return (audio.float() / peak * 32767).to(torch.int16)
+    peak = torch.stack(audio.aminmax()).abs().max().clamp(min=torch.finfo(torch.float32).tiny)
+    return (audio.float() / peak).mul_(32767).to(torch.int16)
 
 
 def load_model(

@@ -18,6 +18,9 @@ from pipeline.storage import Storage, StorageError, localize
 from stages.contracts import MUXED, SOUND, Row, rows_of
 from stages.mux import Mux, MuxSettings
 
+# What is wrong with the destination, not with a file: the run stops.
+FATAL = frozenset({"DiskFull", "Credentials", "AccessDenied", "NoBucket"})
+
 
 @dataclass(frozen=True)
 class DeliverySettings:
@@ -53,7 +56,10 @@ class Delivery:
         return pa.Table.from_pylist(records, SCHEMA)
 
     def _record(self, row: Row, started: datetime) -> Row:
-        error = row["error"] or self._delivered(row)
+        try:
+            error = row["error"] or self._delivered(row)
+        finally:
+            shutil.rmtree(Path(self.scratch.name) / row["item_id"], ignore_errors=True)
         outputs = None if error else row["outputs"]
         return {
             **{name: row[name] for name in ("item_id", "content_id", "uri", "output", "seconds", "duration")},
@@ -71,13 +77,17 @@ class Delivery:
         }
 
     def _delivered(self, row: Row) -> Row | None:
-        """Put a row's files in place; the error if that failed."""
+        """Put a row's files in place; the error if that failed.
+
+        Raises:
+            StorageError: what would fail for every other row as well (`FATAL`).
+        """
         try:
             row["outputs"] = [
                 self.settings.destination.deliver(output["path"], output["name"]) for output in row["outputs"]
             ]
         except StorageError as fault:
+            if fault.kind in FATAL:
+                raise
             return {"stage": "deliver", "type": fault.kind, "message": str(fault)}
-        finally:
-            shutil.rmtree(Path(self.scratch.name) / row["item_id"], ignore_errors=True)
         return None

@@ -31,11 +31,14 @@ class Layout:
         return self.pools[stage]
 
     @classmethod
-    def of(cls, cpus: float, gpus: float = 0, *, large_model: bool = False) -> Layout:
+    def of(
+        cls, cpus: float, gpus: float = 0, *, largest_node: float | None = None, large_model: bool = False
+    ) -> Layout:
         """Share out a machine or cluster.
 
         Args:
-            cpus, gpus: as Ray counts them.
+            cpus, gpus: of all nodes, as Ray counts them.
+            largest_node: processors of the largest node: no worker takes more. All of `cpus` if left out.
             large_model: the weights fill a good part of the memory, so without a GPU one worker holds them and gets
                 many threads, instead of many workers with a copy each.
         """
@@ -50,8 +53,9 @@ class Layout:
                 workers = 1
             else:
                 workers = max(1, int(share * free))
-            each = share * free / workers
-            threads = cpus / workers if stage == "sample" and not on_gpu else max(each, min(cpus, 2))
+            node = cpus if largest_node is None else largest_node
+            each = min(share * free / workers, max(node - 1, node / 2))
+            threads = min(cpus / workers, node) if stage == "sample" and not on_gpu else max(each, min(cpus, 2))
             pools[stage] = Pool(workers, _num_cpus(each, order), on_gpu, max(1, round(threads)))
         return cls(pools)
 

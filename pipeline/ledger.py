@@ -97,11 +97,15 @@ class Ledger:
         with ThreadPoolExecutor(READERS["local" if self.storage.local else "remote"]) as readers:
             return pa.concat_tables(readers.map(self._part, names)).combine_chunks()
 
-    def latest(self) -> pa.Table:
-        """One row per item: the one that finished last (of equals, the highest attempt). It is the item's state."""
-        return _last_per(self.table(), "item_id")
+    def latest(self, rows: pa.Table | None = None) -> pa.Table:
+        """One row per item: the one that finished last (of equals, the highest attempt). It is the item's state.
 
-    def done(self, fingerprint: str) -> set[str]:
+        Args:
+            rows: the ledger's `table()`, where it has been read already; so for `done` and `mixed`.
+        """
+        return _last_per(self.table() if rows is None else rows, "item_id")
+
+    def done(self, fingerprint: str, rows: pa.Table | None = None) -> set[str]:
         """Items that are done under a fingerprint and whose outputs stand, each with its recorded size.
 
         A later `done` row for the same item or the same output takes the place of an earlier one: its files lie there
@@ -109,7 +113,7 @@ class Ledger:
         """
         import pyarrow.compute as pc
 
-        rows = self.table()
+        rows = self.table() if rows is None else rows
         is_done, is_ours = pc.equal(rows["state"], DONE), pc.equal(rows["fingerprint"], fingerprint)
         rows = _last_per(rows.filter(pc.or_(is_done, is_ours)), "item_id")
         rows = _last_per(rows.filter(pc.equal(rows["state"], DONE)), "output")
@@ -131,9 +135,13 @@ class Ledger:
             )
         return standing
 
-    def mixed(self, fingerprint: str) -> list[str]:
-        """The other fingerprints in this ledger, sorted: results of other settings lie in the same destination."""
-        return sorted(set(self.table()["fingerprint"].unique().to_pylist()) - {fingerprint})
+    def mixed(self, fingerprint: str, rows: pa.Table | None = None) -> list[str]:
+        """The other fingerprints under which something is done here, sorted: music of other settings."""
+        import pyarrow.compute as pc
+
+        rows = self.table() if rows is None else rows
+        done = rows.filter(pc.equal(rows["state"], DONE))
+        return sorted(set(done["fingerprint"].unique().to_pylist()) - {fingerprint})
 
     def _part(self, name: str) -> pa.Table:
         import pyarrow.parquet as pq

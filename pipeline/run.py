@@ -7,7 +7,7 @@ import os
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol
@@ -19,7 +19,7 @@ from pipeline.delivery import Delivery, DeliverySettings
 from pipeline.layout import Layout, Pool
 from pipeline.ledger import FAILED, Ledger
 from pipeline.settings import RunSettings
-from pipeline.storage import Storage, localize
+from pipeline.storage import Storage, StorageError, localize
 from stages.contracts import MANIFEST, Row
 from stages.decode import Decode, DecodeSettings
 from stages.features import Features, FeaturesSettings
@@ -31,7 +31,7 @@ log = logging.getLogger(__name__)
 
 STAGES = ("decode", "features", "rhythm", "sample", "sound", "mux")
 MOST_BLOCKS = 2000  # Ray keeps statistics of every block for ever, so a long manifest gets several rows a block.
-RESTARTS = 3  # of a worker, before the run is given up
+RESTARTS = 3  # of a worker, and of what it was doing, before the run is given up
 
 # What is wrong with the file itself: the same bytes would fail again.
 HOPELESS = frozenset(
@@ -107,14 +107,15 @@ def resume(manifest: pa.Table, fingerprint: str, ledger: Ledger, *, mix: bool = 
     Raises:
         FingerprintError: the destination holds music of another fingerprint, and `mix` does not allow it.
     """
-    others = ledger.mixed(fingerprint)
+    rows = ledger.table()
+    others = ledger.mixed(fingerprint, rows)
     if others and not mix:
         raise FingerprintError(
             f"{ledger.storage.url} holds music with the fingerprint {', '.join(others)}, this run's is {fingerprint}: "
             "take the settings of that run, another --out, or --force to mix both"
         )
-    done = ledger.done(fingerprint)
-    latest = {row["item_id"]: row for row in ledger.latest().to_pylist() if row["fingerprint"] == fingerprint}
+    done = ledger.done(fingerprint, rows)
+    latest = {row["item_id"]: row for row in ledger.latest(rows).to_pylist() if row["fingerprint"] == fingerprint}
     failed = {key: row for key, row in latest.items() if row["state"] == FAILED}
     hopeless = {key for key, row in failed.items() if row["error_type"] in HOPELESS}
     ids = manifest["item_id"].to_pylist()
@@ -158,7 +159,7 @@ def cluster(address: str | None = None, **options: Any) -> Iterator[None]:
     local: dict[str, Any] = {} if address else {"include_dashboard": False}
     try:
         with _hushed():
-            ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR, **local, **options)
+            ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **local, **options)
     except (ConnectionError, ValueError, RuntimeError) as fault:
         raise ClusterError(f"cannot reach a Ray cluster at {address}: {' '.join(str(fault).split())[:300]}") from fault
     _quiet(ray)
@@ -197,8 +198,13 @@ def _streamed(state: Resume, settings: RunSettings, destination: Storage, watche
     """Ledger rows, as they are written, of all rows to do."""
     import ray
 
-    resources = ray.cluster_resources()
-    layout = Layout.of(resources.get("CPU", 1), resources.get("GPU", 0), large_model=settings.model.preset is None)
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    layout = Layout.of(
+        cpus=sum(node.get("CPU", 0) for node in nodes),
+        gpus=sum(node.get("GPU", 0) for node in nodes),
+        largest_node=max(node.get("CPU", 0) for node in nodes),
+        large_model=settings.model.preset is None,
+    )
     tally = ray.remote(num_cpus=0)(Tally).remote()
     each = -(-state.todo.num_rows // MOST_BLOCKS)
     dataset: ray.data.Dataset = ray.data.from_arrow(
@@ -211,14 +217,20 @@ def _streamed(state: Resume, settings: RunSettings, destination: Storage, watche
             fn_constructor_kwargs={"build": build, "tally": tally},
             batch_size=batch,
             batch_format="pyarrow",
-            compute=ray.data.ActorPoolStrategy(size=pool.workers, max_tasks_in_flight_per_actor=2),
+            compute=ray.data.ActorPoolStrategy(
+                size=min(pool.workers, state.todo.num_rows), max_tasks_in_flight_per_actor=2
+            ),
             num_cpus=pool.num_cpus,
             num_gpus=pool.num_gpus or None,
+            max_restarts=RESTARTS,
+            max_task_retries=RESTARTS,
         )
     with _watched(tally, watcher):
         try:
             yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow")
         except ray.exceptions.RayError as fault:
+            if isinstance(cause := _origin(fault), StorageError):
+                raise cause from fault
             reason = (str(fault).strip() or type(fault).__name__).splitlines()[-1].strip()
             raise RunError(f"a worker failed: {reason}; what is done is kept, start the run again") from fault
 
@@ -227,10 +239,15 @@ def _builders(
     state: Resume, settings: RunSettings, destination: Storage, layout: Layout
 ) -> dict[str, tuple[Callable[[], Any], int]]:
     """What builds each stage in its worker, and the rows of a batch."""
-    model, device = settings.model, settings.device
+    model = settings.model
+
+    def device(stage: str) -> str:
+        """Without a share of a GPU a worker keeps off it, even if it could see one."""
+        chosen = "cuda" if layout[stage].num_gpus else "cpu"
+        return chosen if settings.device == "auto" else settings.device
 
     def on(stage: str) -> dict[str, Any]:
-        return {"model": model, "device": device, "threads": layout[stage].threads}
+        return {"model": model, "device": device(stage), "threads": layout[stage].threads}
 
     sampling = SampleSettings(
         **on("sample"),
@@ -245,7 +262,7 @@ def _builders(
     rows = _windows_per_batch(layout["sample"])
     return {
         "decode": (partial(Decode, DecodeSettings(clip_size=clip_config(settings.clip).image_size), localize), 1),
-        "features": (partial(Features, FeaturesSettings(settings.clip, device)), 1),
+        "features": (partial(Features, FeaturesSettings(settings.clip, device("features"))), 1),
         "rhythm": (partial(Rhythm, RhythmSettings(**on("rhythm"))), rows),
         "sample": (partial(Sample, sampling), rows),
         "sound": (partial(Sound, SoundSettings(**on("sound"))), 1),
@@ -265,9 +282,13 @@ def _watched(tally: Any, watcher: Watcher, interval: float = 0.5) -> Iterator[No
 
     ended = threading.Event()
 
+    def tell() -> None:
+        with suppress(ray.exceptions.RayError):  # a tally that is lost costs no result
+            watcher(ray.get(tally.read.remote()))
+
     def watch() -> None:
         while not ended.wait(interval):
-            watcher(ray.get(tally.read.remote()))
+            tell()
 
     thread = threading.Thread(target=watch, daemon=True)
     thread.start()
@@ -276,7 +297,14 @@ def _watched(tally: Any, watcher: Watcher, interval: float = 0.5) -> Iterator[No
     finally:
         ended.set()
         thread.join(10)
-    watcher(ray.get(tally.read.remote()))
+    tell()
+
+
+def _origin(fault: BaseException) -> BaseException:
+    """What went wrong in the worker, below the layers that Ray puts around it."""
+    while (below := getattr(fault, "cause", None) or fault.__cause__) is not None:
+        fault = below
+    return fault
 
 
 @contextmanager

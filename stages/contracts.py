@@ -96,7 +96,7 @@ DECODED = Contract(
         "difference": tensor(pa.float32()),  # [frames] mean absolute gray difference to the frame before, 0..255
         "cuts": tensor(pa.float64()),  # [cuts] seconds
     },
-    600 * MIB,
+    1024 * MIB,
 )
 FEATURES = Contract(
     "features",

@@ -82,7 +82,7 @@ class Mux(Stage):
         import ffmpeg
 
         container = CONTAINERS[video.suffix]
-        picture, music = media_input(source)["V:0"], ffmpeg.input(f"file:{sound}").audio
+        picture, music = media_input(source, fflags="+genpts")["V:0"], ffmpeg.input(f"file:{sound}").audio
         command = ffmpeg.output(
             picture,
             music,

@@ -50,6 +50,10 @@ class Stage:
         each = (time.perf_counter() - started) / max(len(sound), 1)
         for row, result in zip(sound, results, strict=True):
             row["seconds"] = (row["seconds"] or {}) | {self.name: each}
+            if isinstance(result, dict) and (came := _bytes(result)) > self.writes.budget:
+                result = ItemError(
+                    "TooLarge", f"{came >> 20} MiB from {self.name}, the most is {self.writes.budget >> 20}"
+                )
             if isinstance(result, Exception):
                 row["error"] = self._error(row, result)
             else:
@@ -65,8 +69,13 @@ class Stage:
         return [result for row in rows for result in self._isolated([row])]
 
     def _error(self, row: Row, fault: Exception) -> Row:
-        if not isinstance(fault, ItemError):
+        kind = getattr(fault, "kind", None)
+        if not isinstance(kind, str):
             log.error("%s failed on %s", self.name, row["item_id"], exc_info=fault)
-        kind = fault.kind if isinstance(fault, ItemError) else type(fault).__name__
+            kind = type(fault).__name__
         message = " ".join(str(fault).split()) or kind
         return {"stage": self.name, "type": kind, "message": message[:1000]}
+
+
+def _bytes(columns: Row) -> int:
+    return sum(getattr(value, "nbytes", 0) for value in columns.values())

@@ -18,6 +18,7 @@ def test_shares_leave_room_and_never_fuse(cpus: int, gpus: int, large: bool) -> 
     assert set(layout.pools) == set(STAGES)
     taken = sum(pool.workers * pool.num_cpus for pool in layout.pools.values())
     assert taken <= (cpus - 1 if cpus > 1 else 0.5) + 1e-9
+    assert all(pool.num_cpus <= max(cpus / 2, cpus - 1) for pool in layout.pools.values())
     neighbours = [(layout[stage].num_cpus, layout[stage].num_gpus) for stage in STAGES]
     assert all(a != b for a, b in pairwise(neighbours))
     if gpus:
@@ -42,3 +43,9 @@ def test_a_large_model_is_held_once_where_there_is_no_gpu() -> None:
     assert [layout[stage].workers for stage in ("rhythm", "sample", "sound")] == [1, 1, 1]
     assert layout["sample"].threads > 16
     assert layout["decode"].workers > 8
+
+
+def test_no_worker_is_larger_than_a_node() -> None:
+    layout = Layout.of(32, largest_node=4, large_model=True)
+    assert max(pool.num_cpus for pool in layout.pools.values()) <= 3
+    assert layout["sample"].threads == 4

@@ -123,3 +123,21 @@ def test_a_picture_that_does_not_fit_the_container_is_one_clear_line(tmp_path: P
     error = score(tmp_path, video, 1.0, output="clip.webm")["error"]
     assert (error["stage"], error["type"]) == ("mux", "MuxFailed")
     assert "does not fit a .webm file" in error["message"]
+
+
+@pytest.mark.parametrize(
+    ("name", "coding"),
+    [
+        ("a.avi", ("-c:v", "mpeg4", "-bf", "2")),
+        ("b.mpg", ("-c:v", "mpeg2video", "-bf", "2")),
+        ("c.mov", ("-c:v", "prores")),
+    ],
+)
+def test_pictures_of_older_and_finer_kinds_are_copied(tmp_path: Path, name: str, coding: tuple[str, ...]) -> None:
+    """B-frames without timestamps, and codecs that only their own container takes."""
+    video = write_video(tmp_path / name, shades(2), coding=coding)
+    output = "c.mov" if name == "c.mov" else "a.mkv"
+    row = score(tmp_path, video, 2.0, output=output)
+    assert row["error"] is None
+    with av.open(row["outputs"][0]["path"]) as file:
+        assert sum(1 for _ in file.decode(video=0)) in (50, 51)
