@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import threading
+import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -231,7 +232,7 @@ def _streamed(state: Resume, settings: RunSettings, destination: Storage, watche
         except ray.exceptions.RayError as fault:
             if isinstance(cause := _origin(fault), StorageError):
                 raise cause from fault
-            reason = (str(fault).strip() or type(fault).__name__).splitlines()[-1].strip()
+            reason = (str(fault).strip() or type(fault).__name__).splitlines()[-1].strip()[:200]
             raise RunError(f"a worker failed: {reason}; what is done is kept, start the run again") from fault
 
 
@@ -325,4 +326,6 @@ def _quiet(ray: Any) -> None:
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
-    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    # Ray 2.60 offers no other way to bound restarts.
+    warnings.filterwarnings("ignore", message=".*ray_remote_args.*")
