@@ -11,7 +11,7 @@ from typing import Any
 
 from jobs.view import Bars, Lines, show_summary
 from models.source import ModelSource
-from pipeline.run import Summary, cluster, run
+from pipeline.run import Summary, run
 from pipeline.settings import RunSettings
 from pipeline.sources import discover
 from pipeline.storage import Storage
@@ -76,10 +76,8 @@ def score_sources(order: Order, *, as_json: bool = False) -> Summary:
     destination.check(write=True)
     if settings.model.caveat:
         print(f"note: {settings.model.caveat}", file=sys.stderr)
-    print(f"{manifest.num_rows} found; starting Ray", file=sys.stderr, flush=True)
-    view = Bars() if sys.stderr.isatty() else Lines()
-    with cluster(order.address), view.shown():
-        summary = run(manifest, settings, destination, view, mix=order.force)
+    with (Bars() if sys.stderr.isatty() else Lines()).shown() as view:
+        summary = run(manifest, settings, destination, view, address=order.address, mix=order.force)
     elapsed = time.monotonic() - started
     if as_json:
         print(json.dumps(_report(summary, settings, destination, elapsed)))

@@ -9,10 +9,11 @@ from contextlib import contextmanager
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
 from rich.table import Table
 
-from pipeline.run import STAGES, Summary
+from pipeline.execution import STAGES
+from pipeline.run import Summary
 
 SHOWN_FAILURES = 20
 
@@ -29,18 +30,23 @@ class Bars:
             TimeElapsedColumn(),
         )
         self._progress = Progress(*columns, console=Console(stderr=True))
-        self._bars = {stage: self._progress.add_task(stage, total=None) for stage in STAGES}
+        self._bars: dict[str, TaskID] = {}
 
     @contextmanager
-    def shown(self) -> Iterator[None]:
-        with self._progress:
-            yield
+    def shown(self) -> Iterator[Bars]:
+        """Clean up at the end, however it ends."""
+        try:
+            yield self
+        finally:
+            self._progress.stop()
 
     def begin(self, total: int) -> None:
-        for bar in self._bars.values():
-            self._progress.update(bar, total=total)
+        self._progress.console.print(f"{total} to score" + ("; starting Ray" if total else ""))
 
-    def __call__(self, counts: Mapping[str, int]) -> None:
+    def __call__(self, counts: Mapping[str, int], total: int) -> None:
+        if not self._bars:  # not earlier: Ray's native part writes to the terminal while it starts
+            self._progress.start()
+            self._bars = {stage: self._progress.add_task(stage, total=total) for stage in STAGES}
         for stage, bar in self._bars.items():
             self._progress.update(bar, completed=counts.get(stage, 0))
 
@@ -49,22 +55,21 @@ class Lines:
     """One line when counts have changed, at most every few seconds."""
 
     def __init__(self, interval: float = 10.0) -> None:
-        self._interval, self._last, self._total, self._told = interval, time.monotonic(), 0, ""
+        self._interval, self._last, self._told = interval, time.monotonic(), ""
 
     @contextmanager
-    def shown(self) -> Iterator[None]:
-        yield
+    def shown(self) -> Iterator[Lines]:
+        yield self
 
     def begin(self, total: int) -> None:
-        self._total = total
-        print(f"{total} to score", file=sys.stderr, flush=True)
+        print(f"{total} to score" + ("; starting Ray" if total else ""), file=sys.stderr, flush=True)
 
-    def __call__(self, counts: Mapping[str, int]) -> None:
+    def __call__(self, counts: Mapping[str, int], total: int) -> None:
         line = ", ".join(f"{stage} {counts.get(stage, 0)}" for stage in STAGES)
-        finished = counts.get(STAGES[-1], 0) == self._total
+        finished = counts.get(STAGES[-1], 0) == total
         if line != self._told and (finished or time.monotonic() - self._last >= self._interval):
             self._last, self._told = time.monotonic(), line
-            print(f"of {self._total}: {line}", file=sys.stderr, flush=True)
+            print(f"of {total}: {line}", file=sys.stderr, flush=True)
 
 
 def show_summary(summary: Summary, destination: str, elapsed: float) -> None:

@@ -22,6 +22,7 @@ from pipeline.storage import Storage
 from stages.contracts import MANIFEST, rows_of, table_of
 from stages.decode import Decode
 from tests.conftest import Bucket
+from tests.models.test_hub import hub  # noqa: F401  a fixture
 from tests.parity import COMMITTED
 from tests.stages.rows import common
 from tests.videos import gray, write_video
@@ -140,6 +141,20 @@ def test_inspect_tells_what_is_missing(tmp_path: Path) -> None:
     result = invoke("weights", "inspect", tmp_path, "--json")
     assert result.exit_code == 2
     assert sorted(json.loads(result.stdout)["faults"]) == sorted(f"missing {name}" for name in names)
+
+
+@pytest.mark.usefixtures("hub")
+def test_pull_says_where_the_weights_are_and_whose(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DIFF_V2M_WEIGHTS", str(tmp_path))
+    result = invoke("weights", "pull")
+    assert result.exit_code == 0
+    assert str(tmp_path / "diff-v2m") in result.output
+    assert "declares no licence" in result.output
+    assert (tmp_path / "diff-v2m" / "model.ckpt").stat().st_size == 3_000_000
+    monkeypatch.setenv("HF_ENDPOINT", "http://127.0.0.1:9")
+    refused = invoke("weights", "pull", "--to", tmp_path / "other")
+    assert refused.exit_code == 2
+    assert refused.output.count("error:") == 1
 
 
 def test_demo_videos_have_the_cuts_that_they_claim(tmp_path: Path) -> None:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline.execution import STAGES
 from pipeline.layout import GPU_SHARES, Layout
-from pipeline.run import STAGES
 
 
 @given(st.integers(1, 512), st.integers(0, 16), st.booleans())

@@ -12,8 +12,9 @@ import pytest
 import soundfile
 
 from models.source import ModelSource
+from pipeline.execution import STAGES, cluster
 from pipeline.ledger import FAILED, Ledger
-from pipeline.run import STAGES, FingerprintError, Summary, cluster, resume, run
+from pipeline.run import FingerprintError, Summary, resume, run
 from pipeline.settings import RunSettings
 from pipeline.sources import discover
 from pipeline.storage import Storage
@@ -44,7 +45,8 @@ class Told:
     def begin(self, total: int) -> None:
         self.total = total
 
-    def __call__(self, counts: Mapping[str, int]) -> None:
+    def __call__(self, counts: Mapping[str, int], total: int) -> None:
+        assert total == self.total
         self.counts = dict(counts)
 
 

@@ -1,0 +1,244 @@
+"""Execution on Ray Data: one pool of workers a stage, Arrow tables between them."""
+
+from __future__ import annotations
+
+import logging
+import os
+import threading
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import Any, Protocol
+
+import pyarrow as pa
+
+from models.clip_config import clip_config
+from pipeline.delivery import Delivery, DeliverySettings
+from pipeline.layout import Layout, Pool
+from pipeline.settings import RunSettings
+from pipeline.storage import Storage, StorageError, localize
+from stages.decode import Decode, DecodeSettings
+from stages.features import Features, FeaturesSettings
+from stages.rhythm import Rhythm, RhythmSettings
+from stages.sample import Sample, SampleSettings
+from stages.sound import Sound, SoundSettings
+
+STAGES = ("decode", "features", "rhythm", "sample", "sound", "mux")
+MOST_BLOCKS = 2000  # Ray keeps statistics of every block for ever, so a long manifest gets several rows a block.
+RESTARTS = 3  # of a worker, and of what it was doing, before the run is given up
+
+
+class RunError(Exception):
+    """A run that cannot go on, in one line that says what to do."""
+
+
+class ClusterError(RunError):
+    """There is no Ray cluster at the address."""
+
+
+class Watcher(Protocol):
+    """Who is told how a run goes."""
+
+    def begin(self, total: int) -> None:
+        """So many rows are to be scored."""
+
+    def __call__(self, counts: Mapping[str, int], total: int) -> None:
+        """So many rows of the total have left each stage by now."""
+
+
+@contextmanager
+def cluster(address: str | None = None, **options: Any) -> Iterator[None]:
+    """Connect to a Ray cluster, or start one in this process, unless connected already; leave it again at the end.
+
+    Raises:
+        ClusterError: there is none at the address.
+    """
+    # Under `uv run` Ray would start its workers through `uv run` again, and they never come up.
+    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its notes would tear our lines
+    import ray
+
+    if ray.is_initialized():
+        yield
+        return
+    local: dict[str, Any] = {} if address else {"include_dashboard": False}
+    try:
+        with _hushed():
+            ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **local, **options)
+    except (ConnectionError, ValueError, RuntimeError) as fault:
+        raise ClusterError(f"cannot reach a Ray cluster at {address}: {' '.join(str(fault).split())[:300]}") from fault
+    _quiet(ray)
+    try:
+        yield
+    finally:
+        ray.shutdown()
+
+
+class Worker:
+    """What an actor of Ray holds: one stage, built once, and a line to the driver's progress."""
+
+    def __init__(self, build: Callable[[], Any], tally: Any) -> None:
+        self.stage, self.tally = build(), tally
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        result = self.stage(table)
+        self.tally.add.remote(self.stage.name, table.num_rows)
+        return result
+
+
+class Tally:
+    """Counts the rows that have left each stage. Lives in an actor of its own."""
+
+    def __init__(self) -> None:
+        self.counts: Counter[str] = Counter()
+
+    def add(self, stage: str, rows: int) -> None:
+        self.counts[stage] += rows
+
+    def read(self) -> dict[str, int]:
+        return dict(self.counts)
+
+
+def stream(
+    todo: pa.Table, settings: RunSettings, destination: Storage, watcher: Watcher, attempts: Mapping[str, int]
+) -> Iterator[pa.Table]:
+    """Take the rows of a manifest through all stages; give their ledger rows as they are written.
+
+    Args:
+        attempts: earlier attempts at items, by item id.
+
+    Raises:
+        RunError: the workers cannot go on.
+        StorageError: the destination takes nothing any more.
+    """
+    import ray
+
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    layout = Layout.of(
+        cpus=sum(node.get("CPU", 0) for node in nodes),
+        gpus=sum(node.get("GPU", 0) for node in nodes),
+        largest_node=max(node.get("CPU", 0) for node in nodes),
+        large_model=settings.model.preset is None,
+    )
+    tally = ray.remote(num_cpus=0)(Tally).remote()
+    each = -(-todo.num_rows // MOST_BLOCKS)
+    dataset: ray.data.Dataset = ray.data.from_arrow([todo.slice(i, each) for i in range(0, todo.num_rows, each)])
+    for stage, (build, batch) in _builders(attempts, settings, destination, layout).items():
+        pool = layout[stage]
+        dataset = dataset.map_batches(
+            Worker,
+            fn_constructor_kwargs={"build": build, "tally": tally},
+            batch_size=batch,
+            batch_format="pyarrow",
+            compute=ray.data.ActorPoolStrategy(size=min(pool.workers, todo.num_rows), max_tasks_in_flight_per_actor=2),
+            num_cpus=pool.num_cpus,
+            num_gpus=pool.num_gpus or None,
+            max_restarts=RESTARTS,
+            max_task_retries=RESTARTS,
+        )
+    with _watched(tally, partial(watcher, total=todo.num_rows)):
+        try:
+            yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow")
+        except ray.exceptions.RayError as fault:
+            if isinstance(cause := _origin(fault), StorageError):
+                raise cause from fault
+            reason = (str(fault).strip() or type(fault).__name__).splitlines()[-1].strip()[:200]
+            raise RunError(f"a worker failed: {reason}; what is done is kept, start the run again") from fault
+
+
+def _builders(
+    attempts: Mapping[str, int], settings: RunSettings, destination: Storage, layout: Layout
+) -> dict[str, tuple[Callable[[], Any], int]]:
+    """What builds each stage in its worker, and the rows of a batch."""
+    model = settings.model
+
+    def device(stage: str) -> str:
+        """Without a share of a GPU a worker keeps off it, even if it could see one."""
+        chosen = "cuda" if layout[stage].num_gpus else "cpu"
+        return chosen if settings.device == "auto" else settings.device
+
+    def on(stage: str) -> dict[str, Any]:
+        return {"model": model, "device": device(stage), "threads": layout[stage].threads}
+
+    sampling = SampleSettings(
+        **on("sample"),
+        seed=settings.seed,
+        take=settings.take,
+        steps=settings.sampling_steps,
+        guidance=settings.guidance_scale,
+        sampler=settings.sampler,
+        windows_per_batch=_windows_per_batch(layout["sample"]),
+    )
+    delivery = DeliverySettings(destination, settings, model.config.lengths.sample_rate, attempts)
+    rows = _windows_per_batch(layout["sample"])
+    return {
+        "decode": (partial(Decode, DecodeSettings(clip_size=clip_config(settings.clip).image_size), localize), 1),
+        "features": (partial(Features, FeaturesSettings(settings.clip, device("features"))), 1),
+        "rhythm": (partial(Rhythm, RhythmSettings(**on("rhythm"))), rows),
+        "sample": (partial(Sample, sampling), rows),
+        "sound": (partial(Sound, SoundSettings(**on("sound"))), 1),
+        "mux": (partial(Delivery, delivery), 1),
+    }
+
+
+def _windows_per_batch(pool: Pool) -> int:
+    """A processor gains nothing from batches, and alone in its batch a window is the same bit for bit everywhere."""
+    return 8 if pool.num_gpus else 1
+
+
+@contextmanager
+def _watched(tally: Any, tell_person: Callable[[Mapping[str, int]], None], interval: float = 0.5) -> Iterator[None]:
+    """Tell a person the tally's counts until the work inside is done, and once more then."""
+    import ray
+
+    ended = threading.Event()
+
+    def tell() -> None:
+        with suppress(ray.exceptions.RayError):  # a tally that is lost costs no result
+            tell_person(ray.get(tally.read.remote()))
+
+    def watch() -> None:
+        while not ended.wait(interval):
+            tell()
+
+    thread = threading.Thread(target=watch, daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        ended.set()
+        thread.join(10)
+    tell()
+
+
+def _origin(fault: BaseException) -> BaseException:
+    """What went wrong in the worker, below the layers that Ray puts around it."""
+    while (below := getattr(fault, "cause", None) or fault.__cause__) is not None:
+        fault = below
+    return fault
+
+
+@contextmanager
+def _hushed() -> Iterator[None]:
+    """Drop what Ray's native part prints while it starts; what goes wrong comes as an exception."""
+    kept = os.dup(2)
+    try:
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), 2)
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
+def _quiet(ray: Any) -> None:
+    """Ray Data's own bars and log lines would tear ours."""
+    context = ray.data.DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    # Ray 2.60 offers no other way to bound restarts.
+    warnings.filterwarnings("ignore", message=".*ray_remote_args.*")
