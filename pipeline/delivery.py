@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import socket
 import tempfile
 from collections.abc import Mapping
@@ -44,22 +43,18 @@ class Delivery:
     def __init__(self, settings: DeliverySettings) -> None:
         self.settings = settings
         self.ledger = Ledger(settings.destination)
-        self.scratch = tempfile.TemporaryDirectory(prefix="diff-v2m-")
-        folder = Path(self.scratch.name)
-        self.mux = Mux(MuxSettings(folder, settings.sample_rate, settings.run.facts), localize)
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        started = datetime.now(UTC)
-        rows = rows_of(MUXED.check(self.mux(table)))
-        records = [self._record(row, started) for row in rows]
+        started, run = datetime.now(UTC), self.settings.run
+        with tempfile.TemporaryDirectory(prefix="diff-v2m-") as scratch:
+            mux = Mux(MuxSettings(Path(scratch), self.settings.sample_rate, run.facts), localize)
+            rows = rows_of(MUXED.check(mux(table)))
+            records = [self._record(row, started) for row in rows]
         self.ledger.append(records)
         return pa.Table.from_pylist(records, SCHEMA)
 
     def _record(self, row: Row, started: datetime) -> Row:
-        try:
-            error = row["error"] or self._delivered(row)
-        finally:
-            shutil.rmtree(Path(self.scratch.name) / row["item_id"], ignore_errors=True)
+        error = row["error"] or self._delivered(row)
         outputs = None if error else row["outputs"]
         return {
             **{name: row[name] for name in ("item_id", "content_id", "uri", "output", "seconds", "duration")},
