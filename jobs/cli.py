@@ -47,7 +47,7 @@ Clip = Annotated[Path | None, typer.Option(help="CLIP weights of open_clip; clip
 Seed = Annotated[int, typer.Option(min=0, max=2**63 - 1, help="Chooses the music; the same seed makes the same music.")]
 Steps = Annotated[int | None, typer.Option(min=1, help="Sampling steps; the model's default if left out.")]
 Guidance = Annotated[
-    float | None, typer.Option(help="How strongly the picture steers; the model's default if left out.")
+    float | None, typer.Option(min=0, max=100, help="How strongly the picture steers; the model's default if left out.")
 ]
 Limit = Annotated[int | None, typer.Option(min=1, help="Score only the first so many videos.")]
 Address = Annotated[str | None, typer.Option(help="A Ray cluster; one is started on this machine if left out.")]

@@ -11,6 +11,7 @@ from typing import Any
 
 from jobs.view import Bars, Lines, show_summary
 from models.source import ModelSource
+from pipeline.execution import check_address
 from pipeline.run import Summary, run
 from pipeline.settings import RunSettings
 from pipeline.sources import discover
@@ -70,6 +71,8 @@ def score_sources(order: Order, *, as_json: bool = False) -> Summary:
         The errors of `discover`, `Order.settings` and `run`, each one line.
     """
     started = time.monotonic()
+    if order.address:
+        check_address(order.address)
     destination = Storage.open(order.out)
     settings = order.settings()
     manifest = discover(order.sources, destination, order.limit)

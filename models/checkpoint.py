@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import pickle
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -172,7 +173,9 @@ def _weight_file(path: Path) -> Path:
     for candidate in (*named, *(others if len(others) == 1 else ())):
         if candidate.is_file():
             return candidate
-    raise CheckpointError(f"{path} holds {len(others)} files named model*.ckpt or model*.safetensors, expected one")
+    raise CheckpointError(
+        f"{path} holds {len(others)} files named model*.ckpt or model*.safetensors, expected one: name the file"
+    )
 
 
 def _config_file(file: Path) -> Path | None:
@@ -186,9 +189,15 @@ def _read(file: Path) -> tuple[Mapping[str, Tensor], dict[str, Any] | None]:
         if file.suffix == ".safetensors":
             return _LazyTensors(file), None
         content = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
+    except pickle.UnpicklingError as fault:
+        raise CheckpointError(
+            f"{file} cannot be read as a checkpoint: it holds more than tensors, and loading that could run code; "
+            "save its state_dict as .safetensors"
+        ) from fault
     except Exception as fault:  # the readers raise a dozen kinds for a file that is not theirs
-        reason = " ".join(str(fault).split())[:200]
-        raise CheckpointError(f"{file} cannot be read as a checkpoint: {reason}") from fault
+        raise CheckpointError(
+            f"{file} cannot be read as a checkpoint; expected .safetensors, or .ckpt as torch.save writes it"
+        ) from fault
     if not isinstance(content, dict):
         raise CheckpointError(f"{file} has no state_dict; expected a checkpoint in the released layout")
     tensors = content.get("state_dict", content)

@@ -125,9 +125,9 @@ def _read(path: Path) -> Mapping[str, Any]:
             return dict(load_file(path))
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as fault:  # each reader has errors of its own, none of them of use to a user
-        reason = str(fault).strip().splitlines()[0] if str(fault).strip() else type(fault).__name__
+        missing = f": {fault.strerror}" if isinstance(fault, OSError) and fault.strerror else ""
         raise ClipWeightsError(
-            f"{path}: expected a state dict (.pt, .bin, .safetensors), cannot read it: {reason}"
+            f"{path}: cannot be read as CLIP weights{missing}; expected an open_clip state dict (.safetensors, .pt, .bin)"
         ) from None
     if not isinstance(state, Mapping):
         raise ClipWeightsError(f"{path}: expected a state dict, found {type(state).__name__}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 import threading
 import warnings
 from collections import Counter
@@ -81,12 +82,24 @@ class Worker:
     """What an actor of Ray holds: one stage, built once, and a line to the driver's progress."""
 
     def __init__(self, build: Callable[[], Any], tally: Any) -> None:
+        _leave_terminal()
         self.stage, self.tally = build(), tally
 
     def __call__(self, table: pa.Table) -> pa.Table:
         result = self.stage(table)
         self.tally.add.remote(self.stage.name, table.num_rows)
         return result
+
+
+def _leave_terminal() -> None:
+    """Let standard input be nothing, for this process and its children.
+
+    Ray's workers are in the background of the terminal that a run is started from. A child that so much as looks at
+    its settings, as PySceneDetect's call of ffmpeg does when it is imported, would be stopped, and the worker with it.
+    """
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
 
 
 class Tally:
@@ -219,6 +232,23 @@ def _origin(fault: BaseException) -> BaseException:
     while (below := getattr(fault, "cause", None) or fault.__cause__) is not None:
         fault = below
     return fault
+
+
+def check_address(address: str) -> None:
+    """Knock at a `host:port` or `ray://host:port`: Ray itself would wait there for minutes, deaf to interrupts.
+
+    Raises:
+        ClusterError: nothing answers.
+    """
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    if not host or not port.isdigit():
+        return
+    try:
+        socket.create_connection((host, int(port)), timeout=5).close()
+    except (OSError, OverflowError) as fault:
+        raise ClusterError(
+            f"no Ray cluster answers at {address} ({fault}); start one with `ray start --head`, or leave out --address"
+        ) from fault
 
 
 @contextmanager

@@ -7,12 +7,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
+from pipeline.delivery import Delivery, DeliverySettings
 from pipeline.execution import RunError, Watcher, cluster, stream
 from pipeline.ledger import FAILED, Ledger
 from pipeline.settings import RunSettings
 from pipeline.storage import Storage
-from stages.contracts import MANIFEST, Row
+from stages.contracts import MANIFEST, SOUND, Row, rows_of, table_of
 
 # What is wrong with the file itself: the same bytes would fail again.
 HOPELESS = frozenset(
@@ -113,10 +115,16 @@ def run(
     """
     state = resume(MANIFEST.check(manifest), settings.fingerprint, Ledger(destination), mix=mix)
     summary = Summary(total=manifest.num_rows, skipped=state.done, failures=list(state.hopeless))
-    watcher.begin(state.todo.num_rows)
-    if state.todo.num_rows:
+    readable = pc.is_null(state.todo["error"])
+    broken, todo = state.todo.filter(pc.invert(readable)), state.todo.filter(readable)
+    watcher.begin(todo.num_rows)
+    if broken.num_rows:  # what cannot even be opened needs no worker
+        record = Delivery(DeliverySettings(destination, settings, 0, state.attempts))
+        for row in record(table_of(rows_of(broken), SOUND)).to_pylist():
+            summary.add(row)
+    if todo.num_rows:
         with cluster(address):
-            for table in stream(state.todo, settings, destination, watcher, state.attempts):
+            for table in stream(todo, settings, destination, watcher, state.attempts):
                 for row in table.to_pylist():
                     summary.add(row)
     return summary

@@ -122,6 +122,8 @@ class Storage:
     def check(self, *, write: bool = False) -> None:
         """Reach the storage and fail within seconds if that cannot be; with `write`, leave a note in its own folder."""
         if self.local:
+            if os.path.exists(self.root) and not os.path.isdir(self.root):
+                raise StorageError("NotAFolder", f"{self.url} is a file; expected a folder")
             if not write and not os.path.isdir(self.root):
                 raise StorageError("NotFound", f"{self.url}: no such folder")
         else:
