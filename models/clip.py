@@ -127,7 +127,7 @@ def _read(path: Path) -> Mapping[str, Any]:
     except Exception as fault:  # each reader has errors of its own, none of them of use to a user
         missing = f": {fault.strerror}" if isinstance(fault, OSError) and fault.strerror else ""
         raise ClipWeightsError(
-            f"{path}: cannot be read as CLIP weights{missing}; expected an open_clip state dict (.safetensors, .pt, .bin)"
+            f"{path}: cannot be read as CLIP weights{missing}; expected a state dict of open_clip (.safetensors, .pt)"
         ) from None
     if not isinstance(state, Mapping):
         raise ClipWeightsError(f"{path}: expected a state dict, found {type(state).__name__}")

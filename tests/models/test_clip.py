@@ -98,7 +98,7 @@ def test_the_tiny_tower_is_the_same_every_time():
 def test_a_file_that_is_no_checkpoint(tmp_path: Path, suffix: str):
     path = tmp_path / f"a{suffix}"
     path.write_text("hello")
-    with pytest.raises(ClipWeightsError, match="expected a state dict") as told:
+    with pytest.raises(ClipWeightsError, match="expected a state dict of open_clip") as told:
         load_clip(str(path))
     assert "\n" not in str(told.value)
 
