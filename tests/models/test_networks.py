@@ -157,6 +157,25 @@ def test_real_rhythm_must_fit_its_representation() -> None:
         small().condition([clip(9)], real_rhythm=[torch.zeros(9, 16)])
 
 
+@pytest.mark.parametrize(("kind", "rate", "bins"), [("mel", 8, 128), ("tempo", 32, 384)])
+def test_log_mel_and_tempogram_are_block_averaged(kind: str, rate: int, bins: int) -> None:
+    """Each cell of the 30 x 16 grid is the mean of its block; the clip is then standardised, padding included."""
+    raw: dict[str, Any] = json.loads((COMMITTED / "mini" / "model_config.json").read_text())
+    raw["model"]["conditioning"]["configs"][0]["config"]["rhythm_type"] = kind
+    model = DiffV2M(ModelConfig.from_dict(raw).with_predictor(32, 2), parts=("conditioner",)).eval()
+    seconds = 9
+    rhythm = torch.rand(rate * seconds, bins, generator=torch.Generator().manual_seed(3))
+    grid = model.rhythm_grid([clip(seconds)], [rhythm])[0]
+    assert grid.shape == (30, 16)
+    width = bins // 16
+    torch.testing.assert_close(grid[4, 5], rhythm[4 * rate : 5 * rate, 5 * width : 6 * width].mean())
+    assert (grid[seconds:] == 0).all()
+    assert model.predict_rhythm([clip(seconds)]).shape == (1, 30, 16)
+    tokens = model.condition([clip(seconds)], real_rhythm=[rhythm]).rhythm.tokens[:, :30]
+    encoder = model.conditioner["rhythm"]
+    torch.testing.assert_close(tokens[0], encoder((grid - grid.mean()) / (grid.std() + 1e-6)))
+
+
 def test_tiny_preset_is_seeded_part_by_part() -> None:
     whole, part = models.load_model("tiny"), models.load_model("tiny", parts=("dit",))
     mine = part.state_dict()
