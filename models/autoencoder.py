@@ -10,7 +10,19 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from models.codec import SpectralAutoencoder
 from models.config import ConfigError, ModelConfig
+
+
+def build_autoencoder(config: ModelConfig) -> Autoencoder | SpectralAutoencoder:
+    """The autoencoder that a configuration asks for: the released Oobleck, or the small one of spectra."""
+    settings = config.autoencoder
+    if settings.get("type") != "spectral":
+        return Autoencoder(config)
+    codec = SpectralAutoencoder(settings["codec"])
+    if (codec.codec.latents, codec.codec.downsampling) != (config.latent_channels, config.lengths.downsampling):
+        raise ConfigError("model configuration: latent_dim and downsampling_ratio do not fit the codec's own")
+    return codec
 
 
 class Autoencoder(nn.Module):

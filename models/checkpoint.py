@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import pickle
 import re
+from collections import ChainMap
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,6 +46,10 @@ UNUSED = [  # written by the training wrapper, or built and never called
     r"diffusion\.conditioner\.conditioners\.(semantic|rhythm|color)\.proj_out\.(weight|bias)",
     r"diffusion\.conditioner\.conditioners\.prompt\..*",
 ]
+
+
+PART_PATTERN = "model-?????-of-?????.safetensors"
+PART_NAME = r"model-\d{5}-of-\d{5}\.safetensors"
 
 
 class CheckpointError(ValueError):
@@ -103,8 +108,9 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
         CheckpointError: no such file, not a checkpoint, or no configuration.
         ConfigError: the configuration cannot be built.
     """
-    file = _weight_file(Path(path))
-    tensors, embedded = _read(file)
+    files = _weight_files(Path(path))
+    file = files[0]
+    tensors, embedded = _read_all(files)
     beside = _config_file(file)
     if beside is not None:
         config = ModelConfig.from_file(beside)
@@ -121,16 +127,25 @@ def raw_tensors(path: str | Path) -> Mapping[str, Tensor]:
     Raises:
         CheckpointError: no such file, or not a file of tensors.
     """
-    return _read(_weight_file(Path(path)))[0]
+    return _read_all(_weight_files(Path(path)))[0]
 
 
 def digest(path: str | Path) -> str:
     """sha256 of a weight file and its configuration, in hexadecimal."""
-    file = _weight_file(Path(path))
+    files = _weight_files(Path(path))
     total = hashlib.sha256()
-    for part in filter(None, (file, _config_file(file))):
+    for part in filter(None, (*files, _config_file(files[0]))):
         with part.open("rb") as stream:
             total.update(hashlib.file_digest(stream, "sha256").digest())
+    return total.hexdigest()
+
+
+def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
+    """sha256 of tensors, names and values, whatever precision they are kept in, in hexadecimal."""
+    total = hashlib.sha256()
+    for name, tensor in sorted(tensors.items()):
+        total.update(f"{name} {list(tensor.shape)}".encode())
+        total.update(tensor.detach().float().cpu().contiguous().numpy().data)
     return total.hexdigest()
 
 
@@ -159,6 +174,21 @@ def raise_problems(problems: list[str]) -> None:
         )
 
 
+def _weight_files(path: Path) -> list[Path]:
+    """The file of a checkpoint, or all files that it is split into, in order."""
+    if path.is_dir() and (parts := sorted(path.glob(PART_PATTERN))):
+        count = int(parts[0].stem.rsplit("-", 1)[1])
+        if [part.name for part in parts] != [part_name(i + 1, count) for i in range(count)]:
+            raise CheckpointError(f"{path} should hold {count} files {part_name(1, count)} and on, found {len(parts)}")
+        return parts
+    return [_weight_file(path)]
+
+
+def part_name(number: int, count: int) -> str:
+    """Name of one of the files that a checkpoint is split into."""
+    return f"model-{number:05d}-of-{count:05d}.safetensors"
+
+
 def _weight_file(path: Path) -> Path:
     if str(path) in RELEASES and not path.exists():
         if not default_folder(str(path)).is_dir():
@@ -178,8 +208,14 @@ def _weight_file(path: Path) -> Path:
     )
 
 
+def _read_all(files: list[Path]) -> tuple[Mapping[str, Tensor], dict[str, Any] | None]:
+    if len(files) == 1:
+        return _read(files[0])
+    return ChainMap(*(dict(_read(file)[0]) for file in files)), None
+
+
 def _config_file(file: Path) -> Path | None:
-    suffix = file.stem.removeprefix("model")
+    suffix = "" if re.fullmatch(PART_NAME, file.name) else file.stem.removeprefix("model")
     candidates = [file.with_name(f"model_config{suffix}.json"), file.with_name("model_config.json")]
     return next((c for c in candidates if c.is_file()), None)
 
@@ -231,6 +267,8 @@ class _LazyTensors(Mapping[str, Tensor]):
 def _sized(config: ModelConfig, tensors: Mapping[str, Tensor]) -> ModelConfig:
     """The configuration with the predictor's sizes, which only the tensors tell."""
     name = PREDICTOR_PREFIX + "project_in.weight"
+    if not any(n.startswith(PREFIXES["conditioner"]) for n in tensors):
+        return config  # an autoencoder alone
     if name not in tensors or tensors[name].ndim != 2:
         raise_problems([f"missing {name}"])
     layers = {

@@ -10,10 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.clip_config import MEAN, STD, TINY, ClipConfig
+from models.clip_config import MEAN, STD, TINY_WEIGHTS, ClipConfig
 
 CONFIG_NAME = "open_clip_config.json"
-TINY_SEED = 20  # draws the weights of the tiny tower
 # Tensors of a whole CLIP that belong to its text tower or its loss.
 OTHER_PARTS = ("transformer.", "token_embedding.", "ln_final.", "text.")
 OTHER_NAMES = ("positional_embedding", "text_projection", "logit_scale", "logit_bias", "attn_mask")
@@ -66,7 +65,7 @@ def load_clip(source: str, device: str = "cpu") -> ImageTower:
     """An image tower ready to use.
 
     Args:
-        source: `tiny` for our own small tower with seeded random weights, or the path of an open_clip checkpoint
+        source: `tiny` for our own small tower, trained on the corpus, or the path of an open_clip checkpoint
             (`.pt`, `.bin` or `.safetensors`). Its sizes are read from the tensors; activation, mean and deviation from
             an `open_clip_config.json` beside it, or else as in OpenAI's ViT-B/32. Nothing is ever downloaded.
         device: where it runs.
@@ -74,15 +73,12 @@ def load_clip(source: str, device: str = "cpu") -> ImageTower:
     Raises:
         ClipWeightsError: the file is not such a checkpoint.
     """
-    if source == "tiny":
-        with torch.random.fork_rng(devices=[]):
-            torch.manual_seed(TINY_SEED)
-            return ImageTower(TINY).to(device)
-    tensors = _visual_tensors(Path(source))
-    config = _config(tensors, Path(source))
+    path = TINY_WEIGHTS if source == "tiny" else Path(source)
+    tensors = _visual_tensors(path)
+    config = _config(tensors, path)
     with torch.random.fork_rng(devices=[]):  # building draws weights that are replaced at once
         tower = ImageTower(config)
-    _check_tensors(Path(source), tensors, tower.visual.state_dict())
+    _check_tensors(path, tensors, tower.visual.state_dict())
     tower.visual.load_state_dict(tensors, strict=True)
     return tower.to(device)
 

@@ -33,7 +33,9 @@ class ClipConfig:
 
 
 VIT_B_32 = ClipConfig()
-TINY = ClipConfig(image_size=64, patch_size=16, width=64, layers=2, heads=2, embed_dim=64)
+TINY = ClipConfig(image_size=64, patch_size=8, width=96, layers=3, heads=3, embed_dim=64, quick_gelu=False)
+TINY_WEIGHTS = Path(__file__).parent / "tiny" / "clip.safetensors"
+"""Weights of `TINY`, as `models.training.clip` writes them; `open_clip_config.json` lies beside them."""
 
 
 def clip_config(source: str) -> ClipConfig:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.config import ModelConfig, NumberRange, PredictorConfig, Rhythm
+from models.config import CurveConfig, ModelConfig, NumberRange, PredictorConfig, Rhythm
+from models.groove import CHANNELS as GROOVE_CHANNELS
 from models.transformer import FeedForward, LayerNorm, RotaryEmbedding, SelfAttention, two_layers
 
 EPSILON = 1e-6
@@ -93,6 +96,118 @@ class RhythmPredictor(nn.Module):
         return self.transformer(x)[:, 1:]
 
 
+class Calibration(nn.Module):
+    """Predicted curves spread as those of music are, channel by channel: its quantiles in place of the prediction's.
+
+    The likeliest value of every moment is never as still as a pause nor as strong as a stroke: taken as it is, it asks
+    for music that is always half loud. Order is kept: what was stronger stays so.
+    """
+
+    POINTS = 65
+
+    predicted: Tensor
+    measured: Tensor
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        for name in ("predicted", "measured"):  # until they are measured, nothing changes between -4 and 4
+            self.register_buffer(name, torch.linspace(-4, 4, self.POINTS).repeat(channels, 1))
+
+    def forward(self, curve: Tensor) -> Tensor:
+        """[clips, channels, steps] -> the same shape: straight lines between the quantiles, flat outside."""
+        values = curve.transpose(0, 1).flatten(1).contiguous()
+        after = torch.searchsorted(self.predicted, values).clamp(1, self.POINTS - 1)
+        low, high = self.predicted.gather(1, after - 1), self.predicted.gather(1, after)
+        share = ((values - low) / (high - low).clamp(min=1e-6)).clamp(0, 1)
+        spread = torch.lerp(self.measured.gather(1, after - 1), self.measured.gather(1, after), share)
+        return spread.unflatten(1, (len(curve), -1)).transpose(0, 1)
+
+    def measure(self, predicted: Tensor, measured: Tensor) -> None:
+        """Take the quantiles of curves [channels, values] as predicted, and as measured of the music."""
+        points = torch.linspace(0, 1, self.POINTS, dtype=torch.float64)
+        for buffer, values in ((self.predicted, predicted), (self.measured, measured)):
+            # By numpy: torch's own quantile takes no more than 16 million values.
+            found = np.quantile(values.double().cpu().numpy(), points.numpy(), axis=1)
+            buffer.copy_(torch.from_numpy(found.T))
+
+
+class CurvePredictor(nn.Module):
+    """Predicts the rhythm curve at its own rate from semantic features and the picture's pace.
+
+    The released predictor sees a second at a time; a hit that shall fall on a cut needs the cut's own time. With a
+    groove it is also told where the beats fall, and says beforehand what tempo suits the picture.
+    """
+
+    GROUP = 2  # steps of the curve in one token
+
+    def __init__(self, config: ModelConfig, curve: CurveConfig) -> None:
+        super().__init__()
+        width = config.predictor.width
+        self.channels, self.seconds_per_step = curve.channels, 1 / config.curve_rate
+        self.semantic_in = nn.Sequential(nn.LayerNorm(config.semantic_dim), nn.Linear(config.semantic_dim, width))
+        groove = GROOVE_CHANNELS if curve.groove else 0
+        self.pace_channels, self.groove_channels = curve.pace, groove
+        self.pace_in = nn.Conv1d((curve.pace + groove) * self.GROUP, width, 5, padding=2)
+        if curve.groove:
+            pooled = config.semantic_dim + curve.pace
+            self.tempo_out = nn.Sequential(
+                nn.LayerNorm(pooled), nn.Linear(pooled, width), nn.GELU(), nn.Linear(width, 2)
+            )
+        self.calibration = Calibration(curve.channels) if curve.calibrated else None
+        self.class_embedding = nn.Embedding(3, width)
+        self.transformer = PredictorTransformer(config.predictor, width, curve.channels * self.GROUP)
+
+    def tempo(self, semantic: Tensor, pace: Tensor) -> tuple[Tensor, Tensor]:
+        """What suits a picture: octaves above a moderate tempo, and strength of the groove, each [clips].
+
+        Args:
+            semantic: [clips, seconds, D], zeros behind the end.
+            pace: [clips, pace channels, steps], zeros behind the end.
+        """
+        seconds = (semantic.abs().amax(2, keepdim=True) > 0).sum(1).clamp(min=1)
+        means = semantic.sum(1) / seconds, pace.sum(2) * self.seconds_per_step / seconds
+        octaves, strength = self.tempo_out(torch.cat(means, dim=1)).unbind(1)
+        return octaves, strength
+
+    def forward(self, semantic: Tensor, pace: Tensor, class_label: Tensor, groove: Tensor | None = None) -> Tensor:
+        """[clips, seconds, D], [clips, pace channels, steps], [clips] -> [clips, channels, steps].
+
+        `groove` [clips, 3, steps] is zero for clips without.
+        """
+        steps = pace.shape[-1]
+        if self.groove_channels:
+            none = pace.new_zeros(len(pace), self.groove_channels, steps)
+            pace = torch.cat((pace, none if groove is None else groove), dim=1)
+        pace = F.pad(pace, (0, -steps % self.GROUP))
+        x = self.pace_in(pace.unflatten(-1, (-1, self.GROUP)).transpose(2, 3).flatten(1, 2)).transpose(1, 2)
+        x = x + self._at_tokens(self.semantic_in(semantic), x.shape[1]) + self.class_embedding(class_label)[:, None]
+        out = self.transformer(F.gelu(x)).unflatten(-1, (self.channels, self.GROUP))
+        return out.permute(0, 2, 1, 3).flatten(2)[..., :steps]
+
+    def _at_tokens(self, semantic: Tensor, tokens: int) -> Tensor:
+        """Features of seconds, linear between their middles, at the middle of each token."""
+        middles = (torch.arange(tokens, device=semantic.device) + 0.5) * self.GROUP * self.seconds_per_step - 0.5
+        middles = middles.clamp(0, semantic.shape[1] - 1)
+        before = middles.floor().long().clamp(max=max(semantic.shape[1] - 2, 0))
+        after = (before + 1).clamp(max=semantic.shape[1] - 1)
+        weight = (middles - before)[None, :, None].to(semantic.dtype)
+        return torch.lerp(semantic[:, before], semantic[:, after], weight)
+
+
+def tokens_of_curve(curve: Tensor, rate: float, steps: int) -> Tensor:
+    """The 1 Hz rhythm tokens of a curve: the greatest onset strength of each second, [clips, steps, 1].
+
+    Args:
+        curve: [clips, channels, n], onset strength first, `rate` steps a second.
+        steps: seconds of the window.
+    """
+    onset = curve[:, 0]
+    second = ((torch.arange(onset.shape[1], device=onset.device) + 0.5) / rate).long().clamp(max=steps - 1)
+    seconds = onset.new_full((len(onset), steps), -math.inf)
+    seconds = seconds.scatter_reduce(1, second.expand_as(onset), onset, "amax")
+    return seconds.masked_fill(seconds.isinf(), 0.0)[..., None]
+
+
 class TokenEncoder(nn.Module):
     """Two linear layers without activation between; the first is absent where it would be square, as released."""
 
@@ -110,7 +225,7 @@ class SemanticEncoder(TokenEncoder):
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config.semantic_dim, 512, config.cond_dim)
-        self.extractor = RhythmPredictor(config)
+        self.extractor = RhythmPredictor(config) if config.curve is None else CurvePredictor(config, config.curve)
 
 
 class ClassEncoder(nn.Module):
@@ -150,27 +265,44 @@ class NumberEncoder(nn.Module):
         return self.embedder["embedding"]((seconds.clamp(low, high) - low) / (high - low))[:, None]
 
 
+class ModeReader(nn.Module):
+    """Whether music for a picture is to be in major or in minor, from what the picture means and from its colors."""
+
+    HIDDEN = 32
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.semantic_in = nn.Sequential(nn.LayerNorm(config.semantic_dim), nn.Linear(config.semantic_dim, self.HIDDEN))
+        self.color_in = nn.Sequential(nn.LayerNorm(config.color_dim), nn.Linear(config.color_dim, self.HIDDEN))
+        self.out = nn.Linear(self.HIDDEN, 1)
+
+    def forward(self, semantic: Tensor, color: Tensor) -> Tensor:
+        """Means over a picture's seconds [clips, D] and [clips, C] -> [clips], above 0 for major."""
+        return self.out(F.gelu(self.semantic_in(semantic) + self.color_in(color)))[:, 0]
+
+
 class Conditioner(nn.Module):
     """All condition encoders, named as in the released checkpoint."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.conditioners = nn.ModuleDict(
-            {
-                "semantic": SemanticEncoder(config),
-                "rhythm": TokenEncoder(config.rhythm.width, 512, config.cond_dim),
-                "color": TokenEncoder(config.color_dim, 1024, config.cond_dim),
-                "class": ClassEncoder(config),
-                "seconds_start": NumberEncoder(config.cond_dim, config.seconds_start),
-                "seconds_total": NumberEncoder(config.cond_dim, config.seconds_total),
-            }
-        )
+        encoders: dict[str, nn.Module] = {
+            "semantic": SemanticEncoder(config),
+            "rhythm": TokenEncoder(config.rhythm.width, 512, config.cond_dim),
+            "color": TokenEncoder(config.color_dim, config.color_hidden, config.cond_dim),
+            "class": ClassEncoder(config),
+            "seconds_start": NumberEncoder(config.cond_dim, config.seconds_start),
+            "seconds_total": NumberEncoder(config.cond_dim, config.seconds_total),
+        }
+        if config.key:
+            encoders["key"] = ModeReader(config)
+        self.conditioners = nn.ModuleDict(encoders)
 
     def __getitem__(self, name: str) -> nn.Module:
         return self.conditioners[name]
 
     @property
-    def predictor(self) -> RhythmPredictor:
+    def predictor(self) -> RhythmPredictor | CurvePredictor:
         return self["semantic"].extractor  # type: ignore[return-value]
 
 

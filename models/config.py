@@ -49,6 +49,48 @@ class NumberRange:
     high: float
 
 
+class GlobalCond(StrEnum):
+    """How the timestep and the global vector reach the blocks: as a token in front (as released), or by adaLN."""
+
+    PREPEND = "prepend"
+    ADALN = "adaLN"
+
+
+@dataclass(frozen=True)
+class CurveConfig:
+    """The rhythm curve that is added to the DiT's input: onset strength, energy and accents (`models.rhythm`).
+
+    Attributes:
+        stride: latents of one step of the curve; 1 is a curve at the latent rate.
+        channels: numbers of a step.
+        pace: channels of the picture's pace, at the same rate, that the predictor reads (`models.pace`).
+        groove: whether the predictor chooses a steady beat first, which the curve then has (`models.groove`).
+        calibrated: whether predicted curves are spread as those of music are (`models.conditioner.Calibration`).
+    """
+
+    stride: int = 1
+    channels: int = 3
+    pace: int = 2
+    groove: bool = False
+    calibrated: bool = False
+
+    def check(self) -> None:
+        """Raises ConfigError: a number is not one that a curve can have."""
+        least_pace = 2 if self.groove else 1  # the beats of a groove go by the cuts, the second channel
+        for name, low, high in (("stride", 1, 64), ("channels", 1, 3), ("pace", least_pace, 2)):
+            value = getattr(self, name)
+            if type(value) is not int or not low <= value <= high:
+                raise ConfigError(f"model configuration: curve.{name} must be {low} to {high}, got {value!r}")
+
+
+@dataclass(frozen=True)
+class Sampling:
+    """How a model is sampled unless told otherwise: network steps, guidance scale. The released script's numbers."""
+
+    steps: int = 250
+    guidance: float = 3.0
+
+
 @dataclass(frozen=True)
 class PredictorConfig:
     """Rhythm predictor. The released code fixes these sizes, so the tensors decide, not the configuration."""
@@ -63,7 +105,18 @@ class PredictorConfig:
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """A Diff-V2M model. Sizes in channels; lengths in `lengths`."""
+    """A Diff-V2M model. Sizes in channels; lengths in `lengths`.
+
+    Time-aware conditioning, off as released:
+
+    Attributes:
+        positions: whether condition tokens and latents carry their seconds in cross-attention.
+        curve: the rhythm curve at the DiT's input.
+        global_type, patch, conv_kernel: of the DiT: see `GlobalCond`; latents of one token; width, in tokens, of a
+            depthwise convolution before self-attention (0: none).
+        color_hidden: width between the two layers that make color tokens.
+        key: whether the DiT is told the music's key, whose mode the picture chooses (`models.harmony`).
+    """
 
     lengths: Lengths
     audio_channels: int
@@ -84,6 +137,19 @@ class ModelConfig:
     emotion: Emotion = Emotion.RHYTHM
     residual: Residual = Residual.RELEASED
     predictor: PredictorConfig = PredictorConfig()
+    positions: bool = False
+    curve: CurveConfig | None = None
+    global_type: GlobalCond = GlobalCond.PREPEND
+    patch: int = 1
+    conv_kernel: int = 0
+    color_hidden: int = 1024
+    key: bool = False
+    sampling: Sampling = Sampling()
+
+    @property
+    def curve_rate(self) -> float:
+        """Steps of the rhythm curve a second; of the latents if there is no curve."""
+        return self.lengths.latent_rate / (self.curve.stride if self.curve else 1)
 
     @property
     def steps(self) -> int:
@@ -160,6 +226,15 @@ class ModelConfig:
             fusion=str(dit["attention_weight_type"]),
             emotion=Emotion(dit.get("emotion", "rhythm")),
             residual=Residual(dit.get("residual", "released")),
+            predictor=PredictorConfig(**raw.get("predictor", {})),
+            sampling=Sampling(**raw.get("sampling", {})),
+            positions=bool(dit.get("positions", False)),
+            curve=CurveConfig(**dit["curve"]) if dit.get("curve") is not None else None,
+            global_type=GlobalCond(dit.get("global_cond_type", "prepend")),
+            patch=int(dit.get("patch_size", 1)),
+            conv_kernel=int(dit.get("conv_kernel", 0)),
+            key=bool(dit.get("key", False)),
+            color_hidden=int(conditioners["color"].get("hidden", 1024)),
         )
         config._check(dit)
         return config
@@ -175,6 +250,12 @@ class ModelConfig:
         for name, value in expected.items():
             if dit.get(name, value) != value:
                 raise ConfigError(f"model configuration: {name} is {dit[name]!r}, expected {value!r}")
+        if self.curve:
+            self.curve.check()
+        if self.curve and self.rhythm is not Rhythm.ODF:
+            raise ConfigError(f"model configuration: a curve goes with rhythm_type odf, got {self.rhythm}")
+        if self.conv_kernel and self.conv_kernel % 2 == 0:
+            raise ConfigError(f"model configuration: conv_kernel must be odd, got {self.conv_kernel}")
         if self.width % self.heads or self.cond_dim % self.head_width:
             raise ConfigError(
                 f"model configuration: embed_dim {self.width} and cond_token_dim {self.cond_dim} "

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.autoencoder import Autoencoder
+from models.autoencoder import build_autoencoder
 from models.checkpoint import Checkpoint, Weights, open_checkpoint, problems_of, raise_problems
-from models.conditioner import Conditioner, pad, real_rhythm_grid, standardise
+from models.conditioner import Conditioner, CurvePredictor, pad, real_rhythm_grid, standardise, tokens_of_curve
 from models.config import ModelConfig
 from models.dit import Conditions, DiT, TokenSet
+from models.groove import CHANNELS, Groove, groove_of_picture
+from models.harmony import UNKNOWN, key_number
+from models.rhythm import FASTEST, MODERATE, SLOWEST
 from models.sampler import SAMPLERS
 
 Array = np.ndarray | Tensor
@@ -34,6 +37,9 @@ class Features:
         visual_beat: [T] in [0, 1].
         class_label: 0 performance, 1 dance, 2 general video.
         seconds_total: length of the clip that the music is asked for; T if left out.
+        pace: [channels, steps] of `models.pace.pace_curve`; only a model with a rhythm curve reads it.
+        groove: the steady beat that the rhythm shall have; a model with a groove reads it, and chooses one if left out.
+        key: number of the key that the music shall have (`models.harmony`); a model that is told one reads it.
     """
 
     semantic: Array
@@ -42,6 +48,9 @@ class Features:
     visual_beat: Array
     class_label: int = GENERAL_VIDEO
     seconds_total: float | None = None
+    pace: Array | None = None
+    groove: Groove | None = None
+    key: int = UNKNOWN
 
     def __len__(self) -> int:
         return len(self.semantic)
@@ -50,7 +59,8 @@ class Features:
 class DiffV2M(nn.Module):
     """A Diff-V2M model, or the parts of it that were asked for.
 
-    Every call runs without gradients, on the device and in the precision of its part.
+    What users call runs without gradients, on the device and in the precision of its part; `predicted`, `measured`,
+    `encoded`, `groove_asked` and `mode_asked` have them, for training.
     """
 
     def __init__(self, config: ModelConfig, parts: Collection[str] = PARTS) -> None:
@@ -62,7 +72,7 @@ class DiffV2M(nn.Module):
         if "dit" in parts:
             self.dit = DiT(config)
         if "autoencoder" in parts:
-            self.autoencoder = Autoencoder(config)
+            self.autoencoder = build_autoencoder(config)
 
     @property
     def device(self) -> torch.device:
@@ -74,12 +84,72 @@ class DiffV2M(nn.Module):
 
     @torch.inference_mode()
     def predict_rhythm(self, features: Sequence[Features]) -> Tensor:
-        """The rhythm that the picture asks for: [clips, steps, 1 or 16]."""
+        """The rhythm that the picture asks for: [clips, steps, 1 or 16]; a curve [clips, channels, its own steps]."""
+        rhythm = self.predicted([g for f in features for g in ([f] if f.groove else self.grooved([f]))])
+        calibration = getattr(self.conditioner.predictor, "calibration", None)
+        return rhythm if calibration is None else calibration(rhythm)
+
+    @torch.inference_mode()
+    def grooved(self, features: Sequence[Features], starts: Sequence[float] = (0.0,)) -> list[Features]:
+        """Windows of one video with the one groove that its picture asks for; in a model without a groove as they are.
+
+        Args:
+            starts: seconds at which the windows begin.
+        """
+        if self.config.curve is None or not self.config.curve.groove:
+            return list(features)
+        octaves, strength = (float(x.mean()) for x in self.groove_asked(features))
+        pace = self._pace(features)
+        firsts = [round(start * self.config.curve_rate) for start in starts]
+        cuts = torch.zeros(firsts[-1] + pace.shape[-1])
+        for first, pulses in zip(firsts, pace[:, 1].float().cpu(), strict=True):
+            cuts[first : first + len(pulses)] = torch.maximum(cuts[first : first + len(pulses)], pulses)
+        tempo = min(max(MODERATE * 2**octaves, SLOWEST), FASTEST)
+        groove = groove_of_picture(cuts, self.config.curve_rate, tempo, max(0.0, strength))
+        return [replace(f, groove=groove.after(start)) for f, start in zip(features, starts, strict=True)]
+
+    @torch.inference_mode()
+    def keyed(self, features: Sequence[Features], tonic: int) -> list[Features]:
+        """Windows of one video with one key, its mode the one that suits the picture; as they are in a model without.
+
+        Args:
+            tonic: pitch class, 0 = C .. 11 = B.
+        """
+        if not self.config.key:
+            return list(features)
+        # A window counts by its seconds, so that the mode is that of the whole picture.
+        whole = self.mode_asked(features) @ self._numbers([len(f) for f in features])
+        return [replace(f, key=key_number(tonic, bool(whole > 0))) for f in features]
+
+    def mode_asked(self, features: Sequence[Features]) -> Tensor:
+        """How much pictures ask for major, [clips]: the logarithm of its odds."""
+        if not self.config.key:
+            raise ValueError("only a model that is told a key chooses its mode")
+        means = (
+            [torch.as_tensor(x).to(self.device, self.dtype).mean(0) for x in (f.semantic, f.color)] for f in features
+        )
+        semantic, color = zip(*means, strict=True)
+        return self.conditioner["key"](torch.stack(semantic), torch.stack(color))
+
+    def groove_asked(self, features: Sequence[Features]) -> tuple[Tensor, Tensor]:
+        """Tempo, in octaves above a moderate one, and strength of the groove that suits a picture, each [clips]."""
+        predictor = self.conditioner.predictor
+        if not isinstance(predictor, CurvePredictor):
+            raise ValueError("only a model with a rhythm curve has a groove")
+        return predictor.tempo(self._padded([f.semantic for f in features]), self._pace(features))
+
+    def predicted(self, features: Sequence[Features]) -> Tensor:
+        """`predict_rhythm` as training takes it: with gradients, and before it is calibrated."""
+        semantic = self._padded([f.semantic for f in features])
+        label = self._numbers([f.class_label for f in features]).long()
+        if self.config.curve is not None:
+            pace = self._pace(features)
+            return self.conditioner.predictor(semantic, pace, label, self._grooves(features, pace.shape[-1]))
         return self.conditioner.predictor(
-            self._padded([f.semantic for f in features]),
+            semantic,
             self._padded([f.scene_cut for f in features]).long(),
             self._padded([f.visual_beat for f in features]),
-            self._numbers([f.class_label for f in features]).long(),
+            label,
         )
 
     @torch.inference_mode()
@@ -94,16 +164,26 @@ class DiffV2M(nn.Module):
         Args:
             features: one per clip, at most a window long.
             real_rhythm: measured rhythms, one per clip, as `real_rhythm_grid` takes them; standardised, as in training.
-            predicted_rhythm: [clips, steps, 1 or 16] as `predict_rhythm` gives it; encoded as it is. Predicted here if
-                neither rhythm is given.
+                Curves [channels, steps] in a model that has one, as they are.
+            predicted_rhythm: as `predict_rhythm` gives it; encoded as it is. Predicted here if neither rhythm is given.
         """
-        steps = self.config.steps
         if real_rhythm is not None:
-            rhythm = standardise(self.rhythm_grid(features, real_rhythm))
+            rhythm = self.measured(features, real_rhythm)
         elif predicted_rhythm is not None:
             rhythm = torch.as_tensor(predicted_rhythm).to(self.device, self.dtype)
         else:
             rhythm = self.predict_rhythm(features)
+        return self.encoded(features, rhythm)
+
+    def measured(self, features: Sequence[Features], real_rhythm: Sequence[Array]) -> Tensor:
+        """Measured rhythms as the DiT takes them: standardised on the 1 Hz grid, or curves of one length."""
+        if self.config.curve is None:
+            return standardise(self.rhythm_grid(features, real_rhythm))
+        return torch.stack([torch.as_tensor(r).to(self.device, self.dtype) for r in real_rhythm])
+
+    def encoded(self, features: Sequence[Features], rhythm: Tensor) -> Conditions:
+        """Conditions of features and one rhythm for each, measured or predicted; with gradients."""
+        steps = self.config.steps
         mask = pad([torch.ones(len(f)) for f in features], steps).bool().to(self.device)
         start, total = self._numbers([0] * len(features)), self._numbers([_total(f) for f in features])
         vectors = {
@@ -112,12 +192,30 @@ class DiffV2M(nn.Module):
             "class": self.conditioner["class"](self._numbers([f.class_label for f in features]).long()),
         }
         clock = torch.cat((vectors["seconds_start"], vectors["seconds_total"]), dim=1)
+        curve, tokens = None, rhythm
+        if self.config.curve is not None:
+            curve = torch.cat((rhythm, torch.ones_like(rhythm)), dim=1)
+            tokens = tokens_of_curve(rhythm, self.config.curve_rate, steps)
         return Conditions(
             semantic=_timed(self.conditioner["semantic"](self._padded([f.semantic for f in features])), mask, clock),
-            rhythm=_timed(self.conditioner["rhythm"](rhythm), mask, clock),
+            rhythm=_timed(self.conditioner["rhythm"](tokens), mask, clock),
             color=TokenSet(self.conditioner["color"](self._padded([f.color for f in features])), mask),
             global_cond=torch.cat([vectors[name] for name in self.config.global_ids], dim=-1)[:, 0],
+            curve=curve,
+            key=torch.tensor([f.key for f in features], device=self.device) if self.config.key else None,
         )
+
+    def _pace(self, features: Sequence[Features]) -> Tensor:
+        paces = [f.pace for f in features]
+        if any(pace is None for pace in paces):
+            raise ValueError("this model reads the picture's pace: give every clip's Features a pace")
+        return torch.stack([torch.as_tensor(pace).to(self.device, self.dtype) for pace in paces])
+
+    def _grooves(self, features: Sequence[Features], steps: int) -> Tensor:
+        """[clips, 3, steps], zeros for clips without a groove."""
+        none = torch.zeros(CHANNELS, steps)
+        grooves = [f.groove.channels(self.config.curve_rate, steps) if f.groove else none for f in features]
+        return torch.stack(grooves).to(self.device, self.dtype)
 
     def rhythm_grid(self, features: Sequence[Features], real_rhythm: Sequence[Array]) -> Tensor:
         """Measured rhythms on the condition grid, not yet standardised: [clips, steps, 1 or 16]."""
@@ -185,9 +283,9 @@ def load_model(
     """
     from models.presets import PRESETS
 
-    if str(path_or_preset) in PRESETS:
-        return PRESETS[str(path_or_preset)].model(parts).eval().to(device, dtype)
-    return from_checkpoint(open_checkpoint(path_or_preset), weights, device, dtype, parts)
+    preset = PRESETS.get(str(path_or_preset))
+    checkpoint = open_checkpoint(preset.folder if preset else path_or_preset)
+    return from_checkpoint(checkpoint, "online" if preset else weights, device, dtype, parts)
 
 
 def from_checkpoint(
@@ -205,7 +303,7 @@ def from_checkpoint(
     if weights == "ema" and not checkpoint.has_ema:
         raise_problems(["missing every diffusion_ema.ema_model tensor (try the online weights)"])
     model = skeleton(checkpoint)
-    raise_problems(account(checkpoint, model))
+    raise_problems(account(checkpoint, model, parts))
     for part in parts:
         found = checkpoint.of_part(part, weights)
         getattr(model, part).load_state_dict({n: t.to(device, dtype) for n, t in found.items()}, assign=True)
@@ -214,7 +312,7 @@ def from_checkpoint(
             delattr(model, part)
     if "autoencoder" in parts:
         model.autoencoder.fuse()
-    return model.eval().requires_grad_(False)
+    return model.eval().requires_grad_(False).to(device)
 
 
 def skeleton(checkpoint: Checkpoint) -> DiffV2M:
@@ -223,9 +321,14 @@ def skeleton(checkpoint: Checkpoint) -> DiffV2M:
         return DiffV2M(checkpoint.config)
 
 
-def account(checkpoint: Checkpoint, model: DiffV2M) -> list[str]:
-    """Hold every tensor of a file to account against its skeleton, the moving average too: a line for each fault."""
-    copies: list[tuple[str, Weights]] = [(part, "online") for part in PARTS]
+def account(checkpoint: Checkpoint, model: DiffV2M, parts: Collection[str] = PARTS) -> list[str]:
+    """Hold every tensor of a file to account against its skeleton, the moving average too: a line for each fault.
+
+    A part that is not among the needed `parts` may be missing as a whole, as in a file of an autoencoder alone.
+    """
+    copies: list[tuple[str, Weights]] = [
+        (part, "online") for part in PARTS if part in parts or checkpoint.of_part(part, "online")
+    ]
     if checkpoint.has_ema:
         copies.append(("dit", "ema"))
     faults = [f"surplus {name}" for name in checkpoint.unknown()]

@@ -4,13 +4,23 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.config import Emotion, ModelConfig, Residual
-from models.transformer import CrossAttention, FeedForward, LayerNorm, RotaryEmbedding, SelfAttention, two_layers
+from models.config import CurveConfig, Emotion, GlobalCond, ModelConfig, Residual
+from models.harmony import KEYS
+from models.transformer import (
+    CrossAttention,
+    FeedForward,
+    LayerNorm,
+    Rotary,
+    RotaryEmbedding,
+    SelfAttention,
+    two_layers,
+)
 
 SWITCH = 0.2
 """Timestep of the hard switch: the semantic branch above it, the rhythm branch at and below."""
@@ -30,23 +40,39 @@ class TokenSet:
 
 @dataclass(frozen=True)
 class Conditions:
-    """Everything that steers the DiT: three token sets and one global vector [clips, 3 * width] per clip."""
+    """Everything that steers the DiT.
+
+    Attributes:
+        semantic, rhythm, color: token sets.
+        global_cond: [clips, 3 * width].
+        curve: [clips, 2 * channels, steps], the rhythm curve on the window's own time axis and, behind its channels, a
+            flag for each: 1 where it is given, 0 where it is left to the model. None in a model without a curve.
+        key: [clips] number of the music's key, 0 where it is left to the model. None in a model that is told none.
+    """
 
     semantic: TokenSet
     rhythm: TokenSet
     color: TokenSet
     global_cond: Tensor
+    curve: Tensor | None = None
+    key: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.global_cond)
 
     def with_null(self) -> Conditions:
         """The conditions followed by their null half, as guidance wants them; the global vector is kept."""
-        return self._with(TokenSet.with_null, torch.cat((self.global_cond, self.global_cond)))
+
+        def doubled(x: Tensor | None) -> Tensor | None:
+            return None if x is None else torch.cat((x, torch.zeros_like(x)))
+
+        whole = torch.cat((self.global_cond, self.global_cond))
+        return self._with(TokenSet.with_null, whole, doubled(self.curve), doubled(self.key))
 
     def rows(self, index: Tensor | slice) -> Conditions:
         """The conditions of some clips."""
-        return self._with(lambda s: TokenSet(s.tokens[index], s.mask[index]), self.global_cond[index])
+        curve, key = (None if x is None else x[index] for x in (self.curve, self.key))
+        return self._with(lambda s: TokenSet(s.tokens[index], s.mask[index]), self.global_cond[index], curve, key)
 
     @staticmethod
     def concatenated(parts: Sequence[Conditions]) -> Conditions:
@@ -61,19 +87,38 @@ class Conditions:
             rhythm=joined(part.rhythm for part in parts),
             color=joined(part.color for part in parts),
             global_cond=torch.cat([part.global_cond for part in parts]),
+            curve=None if parts[0].curve is None else torch.cat([p.curve for p in parts if p.curve is not None]),
+            key=None if parts[0].key is None else torch.cat([p.key for p in parts if p.key is not None]),
         )
 
-    def _with(self, change: Callable[[TokenSet], TokenSet], global_cond: Tensor) -> Conditions:
-        return Conditions(change(self.semantic), change(self.rhythm), change(self.color), global_cond)
+    def _with(
+        self, change: Callable[[TokenSet], TokenSet], global_cond: Tensor, curve: Tensor | None, key: Tensor | None
+    ) -> Conditions:
+        return Conditions(change(self.semantic), change(self.rhythm), change(self.color), global_cond, curve, key)
 
 
 @dataclass(frozen=True)
 class Context:
-    """The token sets that a block attends to: one for each of its cross-attentions."""
+    """The token sets that a block attends to, one for each of its cross-attentions, and the times of all tokens.
+
+    Attributes:
+        global_cond: [batch, width] what modulates the block by adaLN; None where it is prepended instead.
+        times: rotary positions of the DiT's tokens, and of the longest token set; None without positions.
+    """
 
     emotion: TokenSet
     semantic: TokenSet
     rhythm: TokenSet
+    global_cond: Tensor | None = None
+    times: tuple[Rotary, Rotary] | None = None
+
+    def times_of(self, tokens: TokenSet) -> tuple[Rotary, Rotary] | None:
+        """Rotary positions for attention to a set, which may be shorter than the longest."""
+        if self.times is None:
+            return None
+        here, (cos, sin) = self.times
+        steps = tokens.tokens.shape[1]
+        return here, (cos[:steps], sin[:steps])
 
 
 class Film(nn.Module):
@@ -94,6 +139,21 @@ class Film(nn.Module):
         return gamma[:, None] * x + beta[:, None]
 
 
+class AdaLN(nn.Module):
+    """Scale, shift and gate of self-attention and feed-forward from the global vector (DiT, arXiv 2212.09748)."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.narrow = nn.Linear(width, width // 4)
+        self.project = nn.Linear(width // 4, 6 * width)
+        nn.init.zeros_(self.project.weight)
+        nn.init.zeros_(self.project.bias)
+
+    def forward(self, global_cond: Tensor) -> tuple[Tensor, ...]:
+        """[batch, width] -> six of [batch, 1, width]; zero at the start of training, so every gate begins at 1."""
+        return self.project(F.silu(self.narrow(F.silu(global_cond))))[:, None].chunk(6, dim=-1)
+
+
 class DiTBlock(nn.Module):
     """Self-attention, emotion, then semantics and rhythm fused by the timestep, then feed-forward."""
 
@@ -103,6 +163,11 @@ class DiTBlock(nn.Module):
         self.fusion, self.residual = config.fusion, config.residual
         self.modulates_tokens = "preFiLM" in self.fusion
         self.modulates_attention = self.fusion in ("FiLM", "FiLM_choose")
+        if config.global_type is GlobalCond.ADALN:
+            self.modulation = AdaLN(width)
+        if config.conv_kernel:
+            self.conv = nn.Conv1d(width, width, config.conv_kernel, padding=config.conv_kernel // 2, groups=width)
+            nn.init.zeros_(self.conv.weight)
         self.pre_norm = LayerNorm(width)
         self.self_attn = SelfAttention(width, config.heads)
         self.emotion_norm = LayerNorm(width)
@@ -118,16 +183,29 @@ class DiTBlock(nn.Module):
         self.ff = FeedForward(width)
 
     def forward(self, x: Tensor, t: Tensor, context: Context, rotary: tuple[Tensor, Tensor]) -> tuple[Tensor, Context]:
-        """`x` [batch, 1 + frames, width] -> the same, and the context that the next block sees."""
-        x = x + self.self_attn(self.pre_norm(x), rotary)
+        """`x` [batch, tokens, width] -> the same, and the context that the next block sees."""
+        attend, feed = self._modulations(context)
+        if hasattr(self, "conv"):
+            x = x + self.conv(x.transpose(1, 2)).transpose(1, 2)
+        x = x + attend(self.pre_norm(x), lambda y: self.self_attn(y, rotary))
         x, normed = self._stream(x, self.emotion_norm(x))
         if self.fusion != "only_clip":
-            x = x + self.emotion_attn(normed, context.emotion.tokens, context.emotion.mask)
+            x = x + self._attended(self.emotion_attn, normed, context.emotion, context)
             x, normed = self._stream(x, self.cross_norm(x))
         if self.modulates_tokens:
             context = self._modulated(context, t)
         x = x + self._fused(normed, t, context)
-        return x + self.ff(self.ff_norm(x)), context
+        return x + feed(self.ff_norm(x), self.ff), context
+
+    def _modulations(self, context: Context) -> tuple[Modulation, Modulation]:
+        """How self-attention and feed-forward are modulated: not at all as released, else by adaLN."""
+        if context.global_cond is None:
+            return _plain, _plain
+        scale, shift, gate, ff_scale, ff_shift, ff_gate = self.modulation(context.global_cond)
+        return _modulated_by(scale, shift, gate), _modulated_by(ff_scale, ff_shift, ff_gate)
+
+    def _attended(self, attention: nn.Module, x: Tensor, tokens: TokenSet, context: Context) -> Tensor:
+        return attention(x, tokens.tokens, tokens.mask, context.times_of(tokens))
 
     def _stream(self, x: Tensor, normed: Tensor) -> tuple[Tensor, Tensor]:
         """Residual stream and attention input; the released code overwrites the stream itself with its norm."""
@@ -139,17 +217,17 @@ class DiTBlock(nn.Module):
         The emotion layer's tokens are a copy that is never modulated, though they are rhythm tokens as released.
         """
         semantic, rhythm = context.semantic, context.rhythm
-        return Context(
-            context.emotion,
-            TokenSet(self.film(semantic.tokens, t, "semantic"), semantic.mask),
-            TokenSet(self.film(rhythm.tokens, t, "rhythm"), rhythm.mask),
+        return replace(
+            context,
+            semantic=TokenSet(self.film(semantic.tokens, t, "semantic"), semantic.mask),
+            rhythm=TokenSet(self.film(rhythm.tokens, t, "rhythm"), rhythm.mask),
         )
 
     def _fused(self, x: Tensor, t: Tensor, context: Context) -> Tensor:
-        semantic = self.semantic_attn(x, context.semantic.tokens, context.semantic.mask)
+        semantic = self._attended(self.semantic_attn, x, context.semantic, context)
         if self.fusion in ("none", "only_clip"):
             return semantic
-        rhythm = self.rhythm_attn(x, context.rhythm.tokens, context.rhythm.mask)
+        rhythm = self._attended(self.rhythm_attn, x, context.rhythm, context)
         if self.modulates_attention:
             semantic, rhythm = self.film(semantic, t, "semantic"), self.film(rhythm, t, "rhythm")
         if self.fusion in ("FiLM_choose", "choose"):
@@ -160,6 +238,18 @@ class DiTBlock(nn.Module):
             alpha = torch.sigmoid(self.gate(t[:, None]))[:, None]
             return alpha * semantic + (1 - alpha) * rhythm
         return (semantic + rhythm) / 2
+
+
+Modulation = Callable[[Tensor, Callable[[Tensor], Tensor]], Tensor]
+"""(normed input, layer) -> the layer's output, modulated before and after."""
+
+
+def _plain(x: Tensor, layer: Callable[[Tensor], Tensor]) -> Tensor:
+    return layer(x)
+
+
+def _modulated_by(scale: Tensor, shift: Tensor, gate: Tensor) -> Modulation:
+    return lambda x, layer: (1 + gate) * layer(x * (1 + scale) + shift)
 
 
 class FourierFeatures(nn.Module):
@@ -174,22 +264,78 @@ class FourierFeatures(nn.Module):
         return torch.cat((angles.cos(), angles.sin()), dim=-1)
 
 
+class CurveInput(nn.Module):
+    """The rhythm curve as an addition to the DiT's tokens; nothing where no channel is given."""
+
+    def __init__(self, curve: CurveConfig, patch: int, width: int) -> None:
+        super().__init__()
+        self.stride, self.patch = curve.stride, patch
+        self.spread = nn.Conv1d(2 * curve.channels * patch, width, 3, padding=1, bias=False)
+        self.project = nn.Linear(width, width, bias=False)
+
+    def forward(self, curve: Tensor, frames: int) -> Tensor:
+        """[batch, 2 * channels, steps] -> [batch, tokens, width] for so many latents."""
+        x = self.spread(patched(curve.repeat_interleave(self.stride, dim=-1)[..., :frames], self.patch))
+        return self.project(F.silu(x).transpose(1, 2))
+
+
+def patched(x: Tensor, patch: int) -> Tensor:
+    """[batch, channels, frames] -> [batch, channels * patch, tokens], the last patch filled up with zeros."""
+    if patch == 1:
+        return x
+    x = F.pad(x, (0, -x.shape[-1] % patch))
+    return x.unflatten(-1, (-1, patch)).transpose(2, 3).flatten(1, 2)
+
+
+def unpatched(x: Tensor, patch: int, frames: int) -> Tensor:
+    """The inverse of `patched`: [batch, channels * patch, tokens] -> [batch, channels, frames]."""
+    if patch == 1:
+        return x
+    return x.unflatten(1, (-1, patch)).transpose(2, 3).flatten(2)[..., :frames]
+
+
 class Transformer(nn.Module):
     """The blocks between the two projections."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
-        self.project_in = nn.Linear(config.latent_channels, config.width, bias=False)
+        self.patch, self.frame_rate = config.patch, config.lengths.latent_rate
+        self.project_in = nn.Linear(config.latent_channels * config.patch, config.width, bias=False)
         self.layers = nn.ModuleList(DiTBlock(config) for _ in range(config.depth))
-        self.project_out = nn.Linear(config.width, config.latent_channels, bias=False)
+        self.project_out = nn.Linear(config.width, config.latent_channels * config.patch, bias=False)
         self.rotary_pos_emb = RotaryEmbedding(config.head_width)
 
-    def forward(self, x: Tensor, prepended: Tensor, t: Tensor, context: Context) -> Tensor:
-        x = torch.cat((prepended, self.project_in(x)), dim=1)
+    def forward(self, x: Tensor, added: Tensor | None, prepended: Tensor | None, t: Tensor, context: Context) -> Tensor:
+        """`x` [batch, channels, frames] -> the same shape.
+
+        Args:
+            added: [batch, tokens, width] to the tokens of `x`.
+            prepended: [batch, 1, width] a token in front of them.
+        """
+        frames = x.shape[-1]
+        x = self.project_in(patched(x, self.patch).transpose(1, 2))
+        if added is not None:
+            x = x + added
+        if prepended is not None:
+            x = torch.cat((prepended, x), dim=1)
         rotary = self.rotary_pos_emb(x.shape[1])
         for layer in self.layers:
             x, context = layer(x, t, context, rotary)
-        return self.project_out(x[:, prepended.shape[1] :])
+        if prepended is not None:
+            x = x[:, 1:]
+        return unpatched(self.project_out(x).transpose(1, 2), self.patch, frames)
+
+    def times(self, frames: int, prepended: int, seconds: int, steps: int) -> tuple[Rotary, Rotary]:
+        """Rotary positions, counted in latents, of the tokens of `frames` latents and of the condition tokens.
+
+        Both stand at their middle. The clock tokens behind the seconds, and the token in front, have no time: 0.
+        """
+        device = self.project_in.weight.device
+        tokens = (torch.arange(-(-frames // self.patch), device=device) + 0.5) * self.patch
+        here = torch.cat((tokens.new_zeros(prepended), tokens))
+        there = torch.zeros(steps, device=device)
+        there[:seconds] = (torch.arange(seconds, device=device) + 0.5) * self.frame_rate
+        return self.rotary_pos_emb.at(here), self.rotary_pos_emb.at(there)
 
 
 class DiT(nn.Module):
@@ -198,7 +344,8 @@ class DiT(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         width, cond, channels = config.width, config.cond_dim, config.latent_channels
-        self.emotion = config.emotion
+        self.emotion, self.positions, self.seconds = config.emotion, config.positions, config.steps
+        self.prepends = config.global_type is GlobalCond.PREPEND
         self.timestep_features = FourierFeatures()
         self.to_timestep_embed = two_layers(nn.SiLU(), 256, width, width)
         self.to_cond_embed = two_layers(nn.SiLU(), cond, cond, cond, bias=False)
@@ -206,12 +353,23 @@ class DiT(nn.Module):
         self.transformer = Transformer(config)
         self.preprocess_conv = nn.Conv1d(channels, channels, 1, bias=False)
         self.postprocess_conv = nn.Conv1d(channels, channels, 1, bias=False)
+        if config.curve is not None:
+            self.curve_input = CurveInput(config.curve, config.patch, width)
+        if config.key:
+            self.to_key_embed = nn.Embedding(1 + KEYS, width)
+            nn.init.zeros_(self.to_key_embed.weight)
 
     def forward(self, latents: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
         """`latents` [batch, channels, frames], `t` [batch] in [0, 1] -> velocity [batch, channels, frames]."""
-        prepended = self.to_global_embed(conditions.global_cond) + self.to_timestep_embed(self.timestep_features(t))
-        x = (self.preprocess_conv(latents) + latents).transpose(1, 2)
-        x = self.transformer(x, prepended[:, None], t, self._context(conditions)).transpose(1, 2)
+        vector = self.to_global_embed(conditions.global_cond) + self.to_timestep_embed(self.timestep_features(t))
+        if conditions.key is not None:
+            vector = vector + self.to_key_embed(conditions.key)
+        added = self.curve_input(conditions.curve, latents.shape[-1]) if conditions.curve is not None else None
+        context = self._context(conditions, latents.shape[-1])
+        if not self.prepends:
+            context = replace(context, global_cond=vector)
+        x = self.preprocess_conv(latents) + latents
+        x = self.transformer(x, added, vector[:, None] if self.prepends else None, t, context)
         return self.postprocess_conv(x) + x
 
     def guided(self, latents: Tensor, t: Tensor, conditions: Conditions, guidance: float) -> Tensor:
@@ -222,10 +380,14 @@ class DiT(nn.Module):
         conditioned, null = both.chunk(2)
         return null + guidance * (conditioned - null)
 
-    def _context(self, conditions: Conditions) -> Context:
+    def _context(self, conditions: Conditions, frames: int) -> Context:
         """The condition tokens, embedded, as the first block sees them."""
         semantic, rhythm, color = (
             TokenSet(self.to_cond_embed(s.tokens), s.mask)
             for s in (conditions.semantic, conditions.rhythm, conditions.color)
         )
-        return Context(color if self.emotion is Emotion.COLOR else rhythm, semantic, rhythm)
+        times = None
+        if self.positions:
+            steps = semantic.tokens.shape[1]
+            times = self.transformer.times(frames, int(self.prepends), self.seconds, steps)
+        return Context(color if self.emotion is Emotion.COLOR else rhythm, semantic, rhythm, times=times)

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
+from models.clip_config import TINY_WEIGHTS
 from models.config import ModelConfig
 from models.presets import PRESETS, Preset
 
@@ -17,8 +18,6 @@ if TYPE_CHECKING:
 
 VERSION = "1"
 """Of the arithmetic: raised with every change that makes other music from the same weights and settings."""
-
-RELEASED_STEPS, RELEASED_GUIDANCE = 250, 3.0
 
 
 @dataclass(frozen=True)
@@ -32,7 +31,7 @@ class ModelSource:
     def preset(self) -> Preset | None:
         return PRESETS.get(self.name)
 
-    @property
+    @cached_property
     def config(self) -> ModelConfig:
         """Raises CheckpointError or ConfigError if the weights cannot be used."""
         if self.preset is not None:
@@ -50,20 +49,26 @@ class ModelSource:
 
         return f"{VERSION}-{self.weights}-{digest(self.name)}"
 
+    @cached_property
+    def codec_digest(self) -> str:
+        """Identity of the autoencoder alone, and so of what its latents mean, in hexadecimal.
+
+        Raises CheckpointError or ConfigError if the weights cannot be used.
+        """
+        from models.checkpoint import open_checkpoint, tensors_digest
+
+        checkpoint = open_checkpoint(self.preset.folder if self.preset else self.name)
+        return f"{VERSION}-{tensors_digest(checkpoint.of_part('autoencoder', 'online'))}"
+
     @property
     def steps(self) -> int:
         """Sampling steps unless told otherwise."""
-        return self.preset.steps if self.preset is not None else RELEASED_STEPS
+        return self.config.sampling.steps
 
     @property
     def guidance(self) -> float:
         """Guidance scale unless told otherwise."""
-        return self.preset.guidance if self.preset is not None else RELEASED_GUIDANCE
-
-    @property
-    def caveat(self) -> str:
-        """What a user must know of these weights on every run; empty if there is nothing."""
-        return self.preset.caveat if self.preset is not None else ""
+        return self.config.sampling.guidance
 
     def load(self, parts: Collection[str], device: str = "cpu") -> DiffV2M:
         """Build the parts that are needed of `conditioner`, `dit` and `autoencoder`.
@@ -81,7 +86,5 @@ TINY = ModelSource()
 
 def clip_digest(clip: str) -> str:
     """Identity of the image tower's weights, `tiny` or a path, in hexadecimal."""
-    if clip == "tiny":
-        return f"{VERSION}-{clip}"
-    with open(clip, "rb") as stream:
+    with open(TINY_WEIGHTS if clip == "tiny" else clip, "rb") as stream:
         return f"{VERSION}-{hashlib.file_digest(stream, 'sha256').hexdigest()}"

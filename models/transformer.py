@@ -34,7 +34,11 @@ class RotaryEmbedding(nn.Module):
 
     def forward(self, length: int) -> tuple[Tensor, Tensor]:
         """Cosines and sines of the angles, [length, width] each, in float32."""
-        angles = torch.outer(torch.arange(length, device=self.inv_freq.device).float(), self.inv_freq.float())
+        return self.at(torch.arange(length, device=self.inv_freq.device))
+
+    def at(self, positions: Tensor) -> tuple[Tensor, Tensor]:
+        """The same for any positions [length], fractions too."""
+        angles = torch.outer(positions.float(), self.inv_freq.float())
         angles = torch.cat((angles, angles), dim=-1)
         return angles.cos(), angles.sin()
 
@@ -68,8 +72,15 @@ class SelfAttention(nn.Module):
         return self.to_out(out.transpose(1, 2).flatten(2))
 
 
+Rotary = tuple[Tensor, Tensor]
+"""Cosines and sines of the angles of positions, [length, width] each."""
+
+
 class CrossAttention(nn.Module):
-    """Attention to condition tokens, without positions; heads share keys and values where the tokens are narrower."""
+    """Attention to condition tokens; heads share keys and values where the tokens are narrower.
+
+    Without `rotary`, as released, no token knows its time and their order changes nothing.
+    """
 
     def __init__(self, width: int, cond_dim: int, head_width: int) -> None:
         super().__init__()
@@ -78,10 +89,15 @@ class CrossAttention(nn.Module):
         self.to_kv = nn.Linear(cond_dim, 2 * cond_dim, bias=False)
         self.to_out = nn.Linear(width, width, bias=False)
 
-    def forward(self, x: Tensor, tokens: Tensor, mask: Tensor) -> Tensor:
-        """`x` [batch, length, width], `tokens` [batch, steps, cond], `mask` [batch, steps] true where one counts."""
+    def forward(self, x: Tensor, tokens: Tensor, mask: Tensor, rotary: tuple[Rotary, Rotary] | None = None) -> Tensor:
+        """`x` [batch, length, width], `tokens` [batch, steps, cond], `mask` [batch, steps] true where one counts.
+
+        `rotary` holds the times of `x` and of the tokens.
+        """
         q = split_heads(self.to_q(x), self.heads)
         k, v = (split_heads(part, self.kv_heads) for part in self.to_kv(tokens).chunk(2, dim=-1))
+        if rotary is not None:
+            q, k = rotate(q, rotary[0]), rotate(k, rotary[1])
         out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None, None, :], enable_gqa=True)
         return self.to_out(out.transpose(1, 2).flatten(2))
 

@@ -27,6 +27,7 @@ class Timeline:
 
     Attributes:
         starts: index of the first latent of each window.
+        seconds: at which that latent begins.
         frames: latents of a window.
         total: latents of the whole video.
     """
@@ -35,6 +36,7 @@ class Timeline:
         self.windows: Sequence[Window] = lengths.windows(duration)
         self.frames = lengths.window_latents
         self.starts = [lengths.latent_at(w.start) for w in self.windows]
+        self.seconds = [first / lengths.latent_rate for first in self.starts]
         self.total = lengths.latents_of(duration)
         self._fades = self._cross_fades(lengths)
 

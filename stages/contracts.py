@@ -107,16 +107,23 @@ FEATURES = Contract(
         "color": tensor(pa.float32()),  # [seconds, C]
         "scene_cut": tensor(pa.float32()),  # [seconds] 0 or 1
         "visual_beat": tensor(pa.float32()),  # [seconds] 0..1
+        "frame_times": tensor(pa.float64()),
+        "difference": tensor(pa.float32()),
     },
     64 * MIB,
 )
-RHYTHM = Contract("rhythm", FEATURES.columns | {"rhythm": tensor(pa.float32())}, 64 * MIB)  # [windows, steps, 1 or 16]
+RHYTHM = Contract(
+    "rhythm",
+    {name: kind for name, kind in FEATURES.columns.items() if name not in ("frame_times", "difference")}
+    | {"rhythm": tensor(pa.float32())},  # [windows, steps, 1 or 16]; curves [windows, channels, steps]
+    64 * MIB,
+)
 LATENTS = Contract(
     "latents",
     {
         "media": MEDIA,
         "cuts": tensor(pa.float64()),
-        "rhythm": tensor(pa.float32()),
+        "rhythm": tensor(pa.float32()),  # [windows, steps, 1 or 16]
         "latents": tensor(pa.float32()),  # [channels, frames]
     },
     64 * MIB,
@@ -129,6 +136,16 @@ SOUND = Contract(
         "rhythm": tensor(pa.float32()),
         "waveform": tensor(pa.int16()),  # [samples, channels]
     },
+    512 * MIB,
+)
+LISTENED = Contract(
+    "listened",
+    FEATURES.columns | {"sound": tensor(pa.int16())},  # [samples, 2] at 44.1 kHz, from the picture's time 0 to its end
+    512 * MIB,
+)
+SEGMENTS = Contract(
+    "segments",
+    {"segments": pa.large_binary()},  # Arrow IPC stream of a table of `stages.segments.SEGMENT`, a row a segment
     512 * MIB,
 )
 MUXED = Contract("muxed", {"outputs": pa.list_(OUTPUT)}, MIB)
@@ -146,10 +163,11 @@ def rows_of(table: pa.Table, columns: Iterable[str] | None = None) -> list[Row]:
     return [{name: _value(table.column(name), i) for name in names} for i in range(table.num_rows)]
 
 
-def table_of(rows: Sequence[Row], contract: Contract) -> pa.Table:
-    """The table of a contract from its rows; a column that a row lacks is null there."""
-    arrays = [_column([row.get(field.name) for row in rows], field.type) for field in contract.schema]
-    return pa.Table.from_arrays(arrays, schema=contract.schema)
+def table_of(rows: Sequence[Row], contract: Contract | pa.Schema) -> pa.Table:
+    """The table of a contract, or of a schema alone, from its rows; a column that a row lacks is null there."""
+    schema = contract.schema if isinstance(contract, Contract) else contract
+    arrays = [_column([row.get(field.name) for row in rows], field.type) for field in schema]
+    return pa.Table.from_arrays(arrays, schema=schema)
 
 
 def _value(column: pa.ChunkedArray, i: int) -> Any:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
+from models.pace import pace_curve
 from models.source import ModelSource
 from stages.contracts import Row
 
@@ -12,7 +14,9 @@ if TYPE_CHECKING:
     import torch
 
     from models import DiffV2M, Features
+    from models.config import ModelConfig
     from models.lengths import Window
+    from models.windows import Timeline
 
 
 def resolve_device(device: str) -> str:
@@ -55,3 +59,21 @@ def window_features(row: Row, window: Window) -> Features:
     names = ("semantic", "color", "scene_cut", "visual_beat")
     semantic, color, scene_cut, visual_beat = (torch.tensor(row[name][stretch]) for name in names)
     return Features(semantic, color, scene_cut, visual_beat)
+
+
+def paced_features(row: Row, timeline: Timeline, config: ModelConfig) -> list[Features]:
+    """A row's features in each window, with the picture's pace where the model reads it.
+
+    The pace of a window is counted from the time of its first latent, so that all windows share the video's time axis.
+    """
+    features = [window_features(row, window) for window in timeline.windows]
+    if config.curve is None:
+        return features
+    steps, rate = -(-timeline.frames // config.curve.stride), config.curve_rate
+    return [
+        replace(
+            of_window,
+            pace=pace_curve(row["frame_times"] - start, row["difference"], row["cuts"] - start, rate, steps),
+        )
+        for of_window, start in zip(features, timeline.seconds, strict=True)
+    ]

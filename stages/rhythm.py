@@ -1,4 +1,4 @@
-"""Rhythm: the onset curve that the picture asks for, one value a second in each window."""
+"""Rhythm: what onsets the picture asks for, one value a second in each window, or a curve at the latents' rate."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from models.source import TINY, ModelSource
 from stages.contracts import FEATURES, RHYTHM, Row
-from stages.loading import fixed_batches, load_parts, window_features
+from stages.loading import fixed_batches, load_parts, paced_features
 from stages.stage import Stage
 
 
@@ -21,7 +21,7 @@ class RhythmSettings:
 
 
 class Rhythm(Stage):
-    """Adds `rhythm` [windows, steps, 1 or 16] (paper 3.2)."""
+    """Adds `rhythm` [windows, steps, 1 or 16] (paper 3.2); with a curve [windows, channels, steps]."""
 
     name = "rhythm"
     reads, writes = FEATURES, RHYTHM
@@ -34,11 +34,20 @@ class Rhythm(Stage):
     def process(self, rows: list[Row]) -> list[Row | Exception]:
         import torch
 
-        of_rows = [self.model.lengths.windows(row["duration"]) for row in rows]
-        features = [window_features(row, w) for row, windows in zip(rows, of_rows, strict=True) for w in windows]
+        from models.windows import Timeline
+
+        config = self.model.config
+        timelines = [Timeline(config.lengths, row["duration"]) for row in rows]
+        features = [
+            of_window
+            for row, timeline in zip(rows, timelines, strict=True)
+            for of_window in self.model.grooved(paced_features(row, timeline, config), timeline.seconds)
+        ]
         curves = [
             self.model.predict_rhythm([features[i] for i in index])[:kept].cpu()
             for index, kept in fixed_batches(len(features), self.settings.windows_per_batch)
         ]
-        parts = torch.cat(curves).split([len(windows) for windows in of_rows])
-        return [{"rhythm": part.float().numpy()} for part in parts]
+        parts = torch.cat(curves).float().split([len(timeline) for timeline in timelines])
+        if config.curve is not None and config.curve.stride == 1:  # windows then agree about the time that they share
+            parts = tuple(timeline.blend(part) for timeline, part in zip(timelines, parts, strict=True))
+        return [{"rhythm": part.numpy()} for part in parts]

@@ -11,6 +11,7 @@ from stages.loading import fixed_batches, load_parts, window_features
 from stages.stage import ItemError, Stage
 
 if TYPE_CHECKING:
+    import numpy as np
     from torch import Tensor
 
     from models import Conditions
@@ -77,11 +78,22 @@ class Sample(Stage):
         latents = SAMPLERS[self.settings.sampler](velocity, noise, self.settings.steps or source.steps).split(counts)
         joined = [timeline.join(x).float().cpu() for timeline, x in zip(timelines, latents, strict=True)]
         return [
-            {"latents": x.numpy()}
+            {"latents": x.numpy(), "rhythm": self._rhythm_by_second(row)}
             if torch.isfinite(x).all()
             else ItemError("NotFinite", "sampling gave values that are not numbers; try a lower --guidance")
-            for x in joined
+            for row, x in zip(rows, joined, strict=True)
         ]
+
+    def _rhythm_by_second(self, row: Row) -> np.ndarray:
+        """[windows, steps, 1 or 16]: of a curve the greatest onset strength of each second, for people to read."""
+        import torch
+
+        from models.conditioner import tokens_of_curve
+
+        config = self.model.config
+        if config.curve is None:
+            return row["rhythm"]
+        return tokens_of_curve(torch.tensor(row["rhythm"]), config.curve_rate, config.steps).numpy()
 
     def _conditions(self, rows: list[Row], timelines: list[Timeline]) -> Conditions:
         """Conditions of all windows of all rows, one after another."""
@@ -89,9 +101,12 @@ class Sample(Stage):
         import torch
 
         from models.dit import Conditions
+        from models.harmony import drawn_tonic
 
-        pairs = list(zip(rows, timelines, strict=True))
-        features = [window_features(row, window) for row, timeline in pairs for window in timeline.windows]
+        features = []
+        for row, timeline in zip(rows, timelines, strict=True):
+            windows = [window_features(row, window) for window in timeline.windows]
+            features += self.model.keyed(windows, drawn_tonic(self.settings.noise_key(row["content_id"])))
         rhythm = torch.from_numpy(np.concatenate([row["rhythm"] for row in rows]))
         batches = [
             self.model.condition([features[i] for i in index], predicted_rhythm=rhythm[index]).rows(slice(kept))

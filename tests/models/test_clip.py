@@ -10,8 +10,8 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from models.clip import ClipWeightsError, load_clip
-from models.clip_config import MEAN, STD, TINY, clip_config
+from models.clip import ClipWeightsError, config_of, load_clip
+from models.clip_config import MEAN, STD, TINY, TINY_WEIGHTS, clip_config
 
 PICTURES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8))
 
@@ -84,7 +84,7 @@ def test_the_tiny_tower_is_the_same_every_time():
     before = torch.get_rng_state()
     first, second = load_clip("tiny"), load_clip("tiny")
     assert torch.equal(torch.get_rng_state(), before)
-    assert clip_config("tiny").image_size == first.config.image_size == 64
+    assert clip_config("tiny") == first.config == config_of(TINY_WEIGHTS)
     with torch.inference_mode():
         came = first(PICTURES)
         assert came.shape == (3, TINY.embed_dim)
@@ -92,6 +92,19 @@ def test_the_tiny_tower_is_the_same_every_time():
         assert torch.equal(came, second(PICTURES))
         assert not torch.allclose(came[0], came[1])
     assert not any(p.requires_grad for p in first.parameters())
+    assert all(p.dtype == torch.float32 for p in first.parameters())
+
+
+def test_the_tiny_tower_is_small_and_known_by_its_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    import models.source
+
+    assert TINY_WEIGHTS.stat().st_size < 3 << 20
+    before = models.source.clip_digest("tiny")
+    assert before == models.source.clip_digest(str(TINY_WEIGHTS))
+    other = tmp_path / "other.safetensors"
+    other.write_bytes(TINY_WEIGHTS.read_bytes() + b" ")
+    monkeypatch.setattr(models.source, "TINY_WEIGHTS", other)
+    assert models.source.clip_digest("tiny") != before
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])

@@ -176,18 +176,17 @@ def test_log_mel_and_tempogram_are_block_averaged(kind: str, rate: int, bins: in
     torch.testing.assert_close(tokens[0], encoder((grid - grid.mean()) / (grid.std() + 1e-6)))
 
 
-def test_tiny_preset_is_seeded_part_by_part() -> None:
+def test_a_part_alone_is_the_same_as_in_the_whole() -> None:
     whole, part = models.load_model("tiny"), models.load_model("tiny", parts=("dit",))
     mine = part.state_dict()
     assert set(mine) < set(whole.state_dict())
     assert all(torch.equal(t, whole.state_dict()[n]) for n, t in mine.items())
     assert whole.config.lengths.sample_rate == 44100
-    assert whole.decode(torch.randn(1, 16, 3)).shape == (1, 2, 3 * 2048)
 
 
 def test_decoding_in_chunks_is_the_same() -> None:
-    model = models.load_model("tiny", parts=("autoencoder",))
-    latents = torch.randn(1, 16, 100, generator=torch.Generator().manual_seed(0))
+    model = models.load_model(COMMITTED / "mini", parts=("autoencoder",))
+    latents = torch.randn(1, 4, 100, generator=torch.Generator().manual_seed(0))
     torch.testing.assert_close(model.decode(latents, chunk=24), model.decode(latents), atol=1e-5, rtol=0)
 
 
