@@ -35,6 +35,17 @@ class Bucket:
         self.s3.client().put_object(Bucket=self.name, Key=key, Body=data)
 
 
+@pytest.fixture(scope="module")
+def one_thread() -> Iterator[None]:
+    """Small networks are fastest, and the same bit for bit, on one thread."""
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
 @pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[S3]:
     with serve() as s3:

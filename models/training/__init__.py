@@ -1,0 +1,1 @@
+"""How the networks learn: with torch and numpy alone, on any machine."""
