@@ -5,11 +5,11 @@ from __future__ import annotations
 import logging
 import os
 import socket
-import threading
 import warnings
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
@@ -18,6 +18,7 @@ import pyarrow as pa
 from models.clip_config import clip_config
 from pipeline.delivery import Delivery, DeliverySettings
 from pipeline.layout import Layout, Pool
+from pipeline.periodic import told_every
 from pipeline.settings import RunSettings
 from pipeline.storage import Storage, StorageError, localize
 from stages.decode import Decode, DecodeSettings
@@ -37,6 +38,15 @@ class RunError(Exception):
 
 class ClusterError(RunError):
     """There is no Ray cluster at the address."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One stage of a run: what builds it in its worker, the rows of a batch, and its share of the machine."""
+
+    build: Callable[[], Any]
+    batch: int
+    pool: Pool
 
 
 class Watcher(Protocol):
@@ -127,24 +137,41 @@ def stream(
         RunError: the workers cannot go on.
         StorageError: the destination takes nothing any more.
     """
+    layout = layout_of_cluster(large_model=settings.model.preset is None)
+    yield from through(todo, _steps(attempts, settings, destination, layout), watcher)
+
+
+def layout_of_cluster(*, large_model: bool) -> Layout:
+    """How the connected cluster is shared among the stages."""
     import ray
 
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    layout = Layout.of(
+    return Layout.of(
         cpus=sum(node.get("CPU", 0) for node in nodes),
         gpus=sum(node.get("GPU", 0) for node in nodes),
         largest_node=max(node.get("CPU", 0) for node in nodes),
-        large_model=settings.model.preset is None,
+        large_model=large_model,
     )
+
+
+def through(todo: pa.Table, steps: Mapping[str, Step], watcher: Watcher) -> Iterator[pa.Table]:
+    """Take the rows of a manifest through steps; give what comes out of the last, in any order.
+
+    Raises:
+        RunError: the workers cannot go on.
+        StorageError: a step's storage takes nothing any more.
+    """
+    import ray
+
     tally = ray.remote(num_cpus=0)(Tally).remote()
     each = -(-todo.num_rows // MOST_BLOCKS)
     dataset: ray.data.Dataset = ray.data.from_arrow([todo.slice(i, each) for i in range(0, todo.num_rows, each)])
-    for stage, (build, batch) in _builders(attempts, settings, destination, layout).items():
-        pool = layout[stage]
+    for step in steps.values():
+        pool = step.pool
         dataset = dataset.map_batches(
             Worker,
-            fn_constructor_kwargs={"build": build, "tally": tally},
-            batch_size=batch,
+            fn_constructor_kwargs={"build": step.build, "tally": tally},
+            batch_size=step.batch,
             batch_format="pyarrow",
             compute=ray.data.ActorPoolStrategy(size=min(pool.workers, todo.num_rows), max_tasks_in_flight_per_actor=2),
             num_cpus=pool.num_cpus,
@@ -162,10 +189,8 @@ def stream(
             raise RunError(f"a worker failed: {reason}; what is done is kept, start the run again") from fault
 
 
-def _builders(
-    attempts: Mapping[str, int], settings: RunSettings, destination: Storage, layout: Layout
-) -> dict[str, tuple[Callable[[], Any], int]]:
-    """What builds each stage in its worker, and the rows of a batch."""
+def _steps(attempts: Mapping[str, int], settings: RunSettings, destination: Storage, layout: Layout) -> dict[str, Step]:
+    """The steps of scoring."""
     model = settings.model
 
     def device(stage: str) -> str:
@@ -187,7 +212,7 @@ def _builders(
     )
     delivery = DeliverySettings(destination, settings, model.config.lengths.sample_rate, attempts)
     rows = _windows_per_batch(layout["sample"])
-    return {
+    builders: dict[str, tuple[Callable[[], Any], int]] = {
         "decode": (partial(Decode, DecodeSettings(clip_size=clip_config(settings.clip).image_size), localize), 1),
         "features": (partial(Features, FeaturesSettings(settings.clip, device("features"))), 1),
         "rhythm": (partial(Rhythm, RhythmSettings(**on("rhythm"))), rows),
@@ -195,6 +220,7 @@ def _builders(
         "sound": (partial(Sound, SoundSettings(**on("sound"))), 1),
         "mux": (partial(Delivery, delivery), 1),
     }
+    return {stage: Step(build, batch, layout[stage]) for stage, (build, batch) in builders.items()}
 
 
 def _windows_per_batch(pool: Pool) -> int:
@@ -207,24 +233,12 @@ def _watched(tally: Any, tell_person: Callable[[Mapping[str, int]], None], inter
     """Tell a person the tally's counts until the work inside is done, and once more then."""
     import ray
 
-    ended = threading.Event()
-
     def tell() -> None:
         with suppress(ray.exceptions.RayError):  # a tally that is lost costs no result
             tell_person(ray.get(tally.read.remote()))
 
-    def watch() -> None:
-        while not ended.wait(interval):
-            tell()
-
-    thread = threading.Thread(target=watch, daemon=True)
-    thread.start()
-    try:
+    with told_every(interval, tell):
         yield
-    finally:
-        ended.set()
-        thread.join(10)
-    tell()
 
 
 def _origin(fault: BaseException) -> BaseException:

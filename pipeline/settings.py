@@ -57,7 +57,7 @@ class RunSettings:
     @property
     def facts(self) -> dict[str, Any]:
         """What every sidecar tells of the run."""
-        facts = {
+        return {
             "fingerprint": self.fingerprint,
             "model": self.model.name,
             "weights": self.model.weights,
@@ -67,4 +67,3 @@ class RunSettings:
             "guidance": self.guidance_scale,
             "sampler": self.sampler,
         }
-        return facts | ({"caveat": self.model.caveat} if self.model.caveat else {})

@@ -45,7 +45,9 @@ class _Found:
         return f"{self.storage.url.rstrip('/')}/{self.name}"
 
 
-def discover(sources: Sequence[str], destination: Storage, limit: int | None = None) -> pa.Table:
+def discover(
+    sources: Sequence[str], destination: Storage, limit: int | None = None, *, scores: bool = True
+) -> pa.Table:
     """The manifest of all videos that the sources lead to, sorted by output.
 
     A folder or prefix gives the files below it that end like a video (`VIDEO_SUFFIXES`) and are not hidden; a file
@@ -57,6 +59,7 @@ def discover(sources: Sequence[str], destination: Storage, limit: int | None = N
 
     Args:
         limit: take only the first so many of the sorted videos.
+        scores: whether results are to be written under the videos' names, which must then not collide.
 
     Raises:
         SourceError: a source does not exist or holds no video, the destination is or lies inside a source, or an
@@ -72,8 +75,9 @@ def discover(sources: Sequence[str], destination: Storage, limit: int | None = N
         raise SourceError(str(fault)) from None
     unique = {(video.uri, video.output): video for video in found}  # the same file named twice is one video
     videos = sorted(unique.values(), key=lambda video: _utf8(video.output))
-    _refuse_collisions(videos)
-    _refuse_overwriting(videos, destination)
+    if scores:
+        _refuse_collisions(videos)
+        _refuse_overwriting(videos, destination)
     chosen = videos[:limit]
     far = any(not video.storage.local for video in chosen)
     with ThreadPoolExecutor(READERS["remote" if far else "local"]) as readers:

@@ -1,0 +1,58 @@
+"""Preparing without Ray: the same stages one after the other in this process, or in one that may be killed.
+
+python -m tests.pipeline.inline SOURCE OUT
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import nullcontext
+from unittest.mock import patch
+
+import pyarrow as pa
+
+from pipeline import preparing, shards
+from pipeline.execution import Step, Watcher
+from pipeline.layout import Layout
+from pipeline.preparing import PrepareSettings, Summary, prepare
+from pipeline.storage import Storage
+
+
+class Told:
+    """Remembers what a run told."""
+
+    def __init__(self) -> None:
+        self.total, self.counts = -1, dict[str, int]()
+
+    def begin(self, total: int) -> None:
+        self.total = total
+
+    def __call__(self, counts: Mapping[str, int], total: int) -> None:
+        assert total == self.total
+        self.counts = dict(counts)
+
+
+def through(todo: pa.Table, steps: Mapping[str, Step], watcher: Watcher) -> Iterator[pa.Table]:
+    stages = [step.build() for step in steps.values()]
+    for number in range(todo.num_rows):
+        table = todo.slice(number, 1)
+        for stage in stages:
+            table = stage(table)
+        yield table
+
+
+def prepare_inline(source: str, out: str, settings: PrepareSettings | None = None) -> tuple[Summary, Told]:
+    """Prepare with a shard for each video."""
+    told = Told()
+    with (
+        patch.object(preparing, "through", through),
+        patch.object(preparing, "cluster", lambda address: nullcontext()),
+        patch.object(preparing, "layout_of_cluster", lambda large_model: Layout.of(cpus=2)),
+        patch.object(shards, "ITEMS_AT_RISK", 1),
+    ):
+        return prepare([source], Storage.open(out), settings or PrepareSettings(), told), told
+
+
+if __name__ == "__main__":
+    prepare_inline(sys.argv[1], sys.argv[2])
