@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import enum
 import json
 import logging
 import sys
@@ -12,6 +11,12 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+
+from jobs.corpus import corpus_app
+from jobs.evaluating import evaluate_command
+from jobs.options import PresetName, WeightSet
+from jobs.preparing import prepare_command
+from jobs.training import train_command
 
 ALL_DONE, OUR_FAULT, WRONG_USAGE, SOME_FAILED = 0, 1, 2, 3
 
@@ -23,20 +28,7 @@ app = typer.Typer(
 )
 weights_app = typer.Typer(help="Look into weight files, and fetch the released ones.", no_args_is_help=True)
 app.add_typer(weights_app, name="weights")
-
-
-class PresetName(enum.StrEnum):
-    """Models by name."""
-
-    TINY = "tiny"
-    RELEASED = "diff-v2m"
-
-
-class WeightSet(enum.StrEnum):
-    """The two sets of weights of a checkpoint."""
-
-    ONLINE = "online"
-    EMA = "ema"
+app.add_typer(corpus_app, name="corpus")
 
 
 Out = Annotated[str, typer.Option("--out", "-o", help="Folder or s3://bucket/prefix that takes the results.")]
@@ -149,16 +141,25 @@ def weights_pull(
         fetch(name, to)
 
 
+app.command("prepare")(prepare_command)
+app.command("evaluate")(evaluate_command)
+app.command("train")(train_command)
+
+
 @contextmanager
-def reported() -> Iterator[None]:
-    """End the program with one clear line and the right exit code when something is wrong."""
+def reported(stopped: str = "what is done is kept, the same command goes on from here") -> Iterator[None]:
+    """End the program with one clear line and the right exit code when something is wrong.
+
+    Args:
+        stopped: what a person who stops the command is told.
+    """
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(message)s")
     try:
         yield
     except (typer.Exit, typer.Abort):
         raise
     except KeyboardInterrupt:
-        typer.echo("stopped; what is done is kept, the same command goes on from here", err=True)
+        typer.echo(f"stopped; {stopped}", err=True)
         raise typer.Exit(130) from None
     except Exception as fault:
         code = _exit_code(fault)
@@ -172,7 +173,8 @@ def _exit_code(fault: Exception) -> int:
     """Errors that a user can mend are wrong usage or input; any other is a fault of ours."""
     mendable = {
         "SourceError", "StorageError", "LedgerError", "SettingsError", "DemoError", "FingerprintError", "ClusterError",
-        "CheckpointError", "ConfigError", "ClipWeightsError", "HubError",
+        "CheckpointError", "ConfigError", "ClipWeightsError", "HubError", "DatasetError", "TrainingError",
+        "CorpusError", "EvaluationError",
     }  # fmt: skip
     return WRONG_USAGE if any(kind.__name__ in mendable for kind in type(fault).__mro__) else OUR_FAULT
 

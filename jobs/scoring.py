@@ -77,8 +77,6 @@ def score_sources(order: Order, *, as_json: bool = False) -> Summary:
     settings = order.settings()
     manifest = discover(order.sources, destination, order.limit)
     destination.check(write=True)
-    if settings.model.caveat:
-        print(f"note: {settings.model.caveat}", file=sys.stderr)
     with (Bars() if sys.stderr.isatty() else Lines()).shown() as view:
         summary = run(manifest, settings, destination, view, address=order.address, mix=order.force)
     elapsed = time.monotonic() - started

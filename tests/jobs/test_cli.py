@@ -50,7 +50,13 @@ def test_help_imports_nothing_heavy() -> None:
     assert HEAVY & set(modules) == set()
 
 
-@pytest.mark.parametrize("command", [[], ["score"], ["demo"], ["weights"], ["weights", "inspect"], ["weights", "pull"]])
+@pytest.mark.parametrize(
+    "command",
+    [
+        [], ["score"], ["demo"], ["weights"], ["weights", "inspect"], ["weights", "pull"], ["corpus"],
+        ["corpus", "make"], ["prepare"], ["train"], ["evaluate"],
+    ],
+)  # fmt: skip
 def test_every_command_explains_itself(command: list[str]) -> None:
     result = invoke(*command, "--help")
     assert result.exit_code == 0
@@ -191,7 +197,7 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
     source.mkdir()
     for number in range(4):
         write_video(source / f"{number}.mp4", [gray(40 * number + i) for i in range(25 * (1 + number))])
-    command = [sys.executable, "-m", "jobs.cli", "score", str(source), "--out", str(out), "--steps", "40", "--json"]
+    command = [sys.executable, "-m", "jobs.cli", "score", str(source), "--out", str(out), "--steps", "12", "--json"]
     ledger = Ledger(Storage.open(out))
     first = subprocess.Popen(command, start_new_session=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     try:

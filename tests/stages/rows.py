@@ -42,4 +42,6 @@ def features_row(name: str, duration: float) -> Row:
         color=color / color.sum(1, keepdims=True),
         scene_cut=(np.arange(seconds) == int(duration / 2)).astype(np.float32),
         visual_beat=draws.random(seconds, np.float32),
+        frame_times=np.arange(round(duration * 25)) / 25,
+        difference=draws.random(round(duration * 25), np.float32) * 20,
     )

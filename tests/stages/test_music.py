@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import copy
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
+from models.harmony import drawn_tonic, is_major
+from models.measures import log_mel_l1
 from models.windows import Timeline
 from stages.contracts import FEATURES, LATENTS, RHYTHM, Row, rows_of, table_of
 from stages.loading import fixed_batches
@@ -45,7 +48,13 @@ def latents_of(clips: list[tuple[str, float]], rhythm: Rhythm, sample: Sample) -
 
 def test_rhythm_has_a_curve_for_each_window(rhythm: Rhythm) -> None:
     rows = rows_of(rhythm(table_of([features_row(*clip) for clip in CLIPS[:4]], FEATURES)))
-    assert [row["rhythm"].shape for row in rows] == [(1, 30, 1), (1, 30, 1), (1, 30, 1), (2, 30, 1)]
+    steps = CONFIG.lengths.window_latents
+    assert [row["rhythm"].shape for row in rows] == [(1, 3, steps), (1, 3, steps), (1, 3, steps), (2, 3, steps)]
+    first, second = rows[3]["rhythm"]
+    start = Timeline(CONFIG.lengths, CLIPS[3][1]).starts[1]
+    np.testing.assert_array_equal(
+        first[:, start:], second[:, : steps - start]
+    )  # one curve for the time that they share
 
 
 def test_latents_cover_the_video(rhythm: Rhythm, sample: Sample) -> None:
@@ -81,6 +90,23 @@ def test_seed_take_and_content_choose_the_music(rhythm: Rhythm, sample: Sample) 
     assert np.array_equal(copies[0]["latents"], copies[1]["latents"])
 
 
+def test_a_video_has_one_key_whose_tonic_the_noise_key_draws(rhythm: Rhythm, sample: Sample) -> None:
+    (row,) = rows_of(rhythm(table_of([features_row("long.mp4", 70.0)], FEATURES)))
+    timelines = [Timeline(CONFIG.lengths, 70.0)]
+    keys = {}
+    for take in range(8):
+        other = copy.copy(sample)
+        other.settings = replace(QUICK, take=take)
+        of_windows = other._conditions([row], timelines).key
+        assert of_windows is not None
+        assert len(of_windows) == 3
+        (keys[take],) = set(of_windows.tolist())
+    assert {(key - 1) % 12 for key in keys.values()} == {
+        drawn_tonic(replace(QUICK, take=take).noise_key(row["content_id"])) for take in range(8)
+    }
+    assert len({is_major(key) for key in keys.values()}) == 1  # the mode is the picture's
+
+
 def test_guidance_and_steps_are_heard(rhythm: Rhythm, sample: Sample) -> None:
     base = latents_of(CLIPS[:1], rhythm, sample)["a.mp4"]
     assert not np.allclose(base, latents_of(CLIPS[:1], rhythm, Sample(replace(QUICK, guidance=1.0)))["a.mp4"])
@@ -88,14 +114,16 @@ def test_guidance_and_steps_are_heard(rhythm: Rhythm, sample: Sample) -> None:
 
 
 def test_joined_windows_have_no_seam(rhythm: Rhythm, sample: Sample) -> None:
-    """Steps from latent to latent are no larger where windows begin and end than elsewhere."""
+    """Steps from latent to latent are no larger where windows begin and end than at other places so far apart."""
     duration = 80.0
     latents = latents_of([("long.mp4", duration)], rhythm, sample)["long.mp4"]
     timeline = Timeline(CONFIG.lengths, duration)
     steps = np.abs(np.diff(latents, axis=1)).mean(0)
     edges = [s for s in (*timeline.starts[1:], *(s + timeline.frames for s in timeline.starts[:-1])) if s < len(steps)]
-    near = np.concatenate([steps[edge - 2 : edge + 2] for edge in edges])
-    assert near.mean() == pytest.approx(steps.mean(), rel=0.15)
+    places = (np.array(edges)[:, None] + np.arange(-2, 2)).ravel()
+    shifted = [steps[(places + shift) % len(steps)].mean() for shift in range(len(steps))]
+    assert shifted[0] <= np.quantile(shifted, 0.98)
+    assert shifted[0] == pytest.approx(steps.mean(), rel=0.3)
 
 
 @pytest.mark.parametrize("duration", [1.0, 5.017, 33.3])
@@ -108,7 +136,7 @@ def test_sound_is_as_long_as_the_video_and_fades_out(sound: Sound, duration: flo
     assert np.abs(waveform).max() == pytest.approx(1.0)
     level = np.sqrt((waveform**2).mean(1))
     fade = min(44100, len(level) // 4)
-    assert level[-fade - 20000 : -fade].mean() > 0.1  # music until the fade begins
+    assert level[-fade - 20000 : -fade].mean() > 0.5 * level.mean()  # music until the fade begins
     assert level[-fade // 2 :].mean() < level[:-fade].mean()
     assert level[-10:].max() < 0.01
 
@@ -117,8 +145,8 @@ def test_sound_in_chunks_is_the_same(sound: Sound) -> None:
     latents = np.random.default_rng(1).standard_normal((CONFIG.latent_channels, 200), np.float32)
     table = table_of([common("a.mp4", 9.0, latents=latents)], LATENTS)
     whole, parts = (Sound(SoundSettings(chunk=chunk))(table) for chunk in (1000, 40))
-    difference = rows_of(whole)[0]["waveform"].astype(int) - rows_of(parts)[0]["waveform"].astype(int)
-    assert np.abs(difference).max() <= 1
+    heard = [torch.tensor(rows_of(table)[0]["waveform"].T / 32767.0, dtype=torch.float32) for table in (whole, parts)]
+    assert log_mel_l1(*heard) < 0.15  # other phases, the same magnitudes
 
 
 def test_values_that_are_no_numbers_fail_their_row_alone(sound: Sound, sample: Sample) -> None:
@@ -126,7 +154,7 @@ def test_values_that_are_no_numbers_fail_their_row_alone(sound: Sound, sample: S
     bad = np.full_like(good, np.nan)
     rows = rows_of(sound(table_of([common("a", 1.0, latents=good), common("b", 1.0, latents=bad)], LATENTS)))
     assert [row["error"] and row["error"]["type"] for row in rows] == [None, "NotFinite"]
-    broken: Row = features_row(*CLIPS[0]) | {"rhythm": np.full((1, 30, 1), np.inf)}
+    broken: Row = features_row(*CLIPS[0]) | {"rhythm": np.full((1, 3, CONFIG.lengths.window_latents), np.inf)}
     assert rows_of(sample(table_of([broken], RHYTHM)))[0]["error"]["type"] == "NotFinite"
 
 
