@@ -198,3 +198,13 @@ def test_a_line_tells_where_the_time_goes(tmp_path: Path):
     line = json.loads((tmp_path / "losses.jsonl").read_text().splitlines()[-1])
     parts = [line[f"seconds_{name}"] for name in ("data", "forward", "backward", "update")]
     assert 0 < sum(parts) <= line["seconds_per_step"] + 1e-3
+
+
+def test_workers_that_begin_at_other_steps_are_refused(tmp_path: Path):
+    class Apart(Worker):
+        def summed(self, tensors):
+            for tensor in tensors:
+                tensor += 20.0  # the other worker has done 20 steps
+
+    with pytest.raises(TrainingError, match="must be a folder that all nodes share"):
+        trained(tmp_path, worker=Apart(0, 2))

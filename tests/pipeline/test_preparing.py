@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from models.source import TINY
@@ -97,3 +99,23 @@ def test_a_video_is_taken_once_and_names_may_repeat_in_other_sources(source: Pat
         videos([], out)
     with pytest.raises(SourceError, match=r"would be scored again|inside"):
         videos([str(tmp_path)], out)
+
+
+def test_held_out_clips_are_refused_wherever_they_lie(tmp_path: Path) -> None:
+    deep = tmp_path / "set" / "deep"
+    deep.mkdir(parents=True)
+    (deep / "clip_010000.mp4").write_bytes(b"x")
+    table = {"file": ["clip_010000.mp4"], "held_out": [True]}
+    pq.write_table(pa.table(table), deep / "truth.parquet")
+    for source in (tmp_path / "set", deep, deep / "clip_010000.mp4"):
+        with pytest.raises(SourceError, match="held out for evaluation"):
+            videos([str(source)], Storage.open(tmp_path / "out"))
+    pq.write_table(pa.table(table | {"held_out": [False]}), deep / "truth.parquet")
+    assert videos([str(deep)], Storage.open(tmp_path / "out")).num_rows == 1
+
+
+def test_names_that_only_scoring_would_write_twice_are_no_matter(tmp_path: Path) -> None:
+    for name in ("a.mp4", "a.mov"):
+        (tmp_path / "in").mkdir(exist_ok=True)
+        (tmp_path / "in" / name).write_bytes(name.encode())
+    assert videos([str(tmp_path / "in")], Storage.open(tmp_path / "out")).num_rows == 2

@@ -157,6 +157,20 @@ def test_diffusion_leaves_weights_that_score_reads(made: Path, tmp_path: Path):
     assert train(chosen, Silent()).done
 
 
+def test_another_clip_than_the_datasets_is_refused(made: Path, tmp_path: Path):
+    from models.clip_config import TINY_WEIGHTS
+
+    other = tmp_path / "clip.safetensors"
+    other.write_bytes(b"other weights")
+    for path, says in ((other, "did not make the semantic features"), (tmp_path / "none", "init.clip: cannot read")):
+        with pytest.raises(TrainingError, match=says):
+            train(settings(made, tmp_path / "out", init={"autoencoder": "codec", "clip": str(path)}), Silent())
+    own = {"autoencoder": "codec", "clip": str(TINY_WEIGHTS)}
+    assert train(settings(made, tmp_path / "two", init=own), Silent()).done
+    assert (tmp_path / "two" / "weights" / "clip.safetensors").read_bytes() == TINY_WEIGHTS.read_bytes()
+    assert (tmp_path / "two" / "weights" / "open_clip_config.json").is_file()
+
+
 def test_dataset_without_latents_or_of_another_codec(made: Path, tmp_path: Path):
     for codec, says in ((None, "has no latents"), ("1-online-other", "by another codec")):
         storage = Storage.open(tmp_path / str(codec))
