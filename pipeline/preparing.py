@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import PurePosixPath
@@ -161,21 +162,21 @@ def videos(sources: Sequence[str], out: Storage, limit: int | None = None) -> pa
 
 def _refuse_held_out(source: str) -> None:
     """Composed clips that models are evaluated with must not train them, wherever below the source they lie."""
-    try:
-        folder, clip = Storage.open(source), None
-        tables = [file.name for file in folder.files() if PurePosixPath(file.name).name == TABLE]
-        if not tables:  # the source may be a clip itself
-            folder, clip = Storage.locate(source)
-            tables = [TABLE] if folder.exists(TABLE) else []
-    except StorageError:
-        return  # whoever looks for videos there says what is wrong
+    folder, clip, tables = Storage.open(source), "", list[str]()
+    with suppress(StorageError):  # a bucket's name alone names no file
+        beside, name = Storage.locate(source)
+        if beside.exists(name):  # the source is a clip itself
+            folder, clip, tables = beside, name, [TABLE] if beside.exists(TABLE) else []
+    with suppress(StorageError):  # whoever looks for videos there says what is wrong
+        if not clip:
+            tables = [file.name for file in folder.files() if PurePosixPath(file.name).name == TABLE]
     for name in tables:
         with folder.localize(name) as path:
             try:
                 rows = pq.read_table(path, columns=["file", "held_out"]).to_pylist()
             except (pa.ArrowException, OSError):
                 continue  # somebody else's table
-        if any(row["held_out"] and clip in (None, row["file"]) for row in rows):
+        if any(row["held_out"] and clip in ("", row["file"]) for row in rows):
             raise SourceError(f"{folder.uri(name)} says that clips there are held out for evaluation: leave them out")
 
 
