@@ -1,8 +1,8 @@
 """Harmony: one key for a whole video, which the diffusion transformer is told and the music then keeps.
 
-A network that only hears of colors learns late, if at all, that a dark picture wants a minor third: of what it must
-explain of a sound that third is the least. The key as a whole explains a great deal of it, so it is learned at once.
-So the key is chosen first, as the groove is: its mode suits the picture's mood, its tonic is drawn.
+A third of a chord is a small part of what a network must explain of a sound, so that a dark picture wants a minor one
+is hard to learn from the sound alone. So the key is chosen first, as the groove is: its mode suits the picture's mood,
+its tonic is drawn.
 """
 
 from __future__ import annotations
