@@ -142,7 +142,7 @@ def test_motion_does_not_depend_on_the_frame_rate() -> None:
 @pytest.mark.parametrize(
     ("variant", "line"),
     [
-        ({"curve": {"stride": 0}}, "curve.stride counts latents, got 0"),
+        ({"curve": {"stride": 0}}, "curve.stride must be 1 to 64, got 0"),
         ({"conv_kernel": 4}, "conv_kernel must be odd, got 4"),
         ({"global_cond_type": "film"}, "'film' is not a valid GlobalCond"),
     ],
