@@ -22,7 +22,7 @@ from models.bars import Result
 from models.presets import PRESETS
 from models.training.config import TrainConfig
 from models.training.loop import TrainingError
-from pipeline.training import train
+from pipeline.training import Quiet, train
 
 SECONDS = 10
 """Of a crop in training and of a held-out clip."""
@@ -134,7 +134,7 @@ def ablate(
         began = time.monotonic()
         path = write_training(out / name, VARIANTS[name], dataset, codec, steps, seed=0)
         config = TrainConfig.from_file(path)
-        train(config, _Quiet())
+        train(config, Quiet())
         trained = time.monotonic()
         settings = EvaluationSettings(ModelSource(str(config.weights)), steps=25, guidance=2.0)
         results = Measuring(Evaluation(settings), Material(held_out), range(seeds)).results(["given"])
@@ -145,16 +145,6 @@ def ablate(
         say(table({name: measured[name]}, losses))
         (out / "ablation.md").write_text(table(measured, losses), encoding="utf-8")
     return table(measured, losses)
-
-
-class _Quiet:
-    """Tells nobody."""
-
-    def composed(self, done: int, total: int) -> None:
-        """Nothing is composed."""
-
-    def told(self, step: int, values: Mapping[str, float]) -> None:
-        """In `losses.jsonl`."""
 
 
 def _last_loss(losses: Path) -> float:

@@ -22,7 +22,7 @@ from models.training.workers import ALONE, Worker
 from pipeline.training_data import Prepared, excerpt, facts_of, is_composed, open_prepared
 from pipeline.training_watch import Watching, music, recodings
 
-__all__ = ["Summary", "TrainConfig", "TrainingError", "Viewer", "train"]
+__all__ = ["Quiet", "Summary", "TrainConfig", "TrainingError", "Viewer", "train"]
 
 
 class Viewer(Protocol):
@@ -33,6 +33,16 @@ class Viewer(Protocol):
 
     def told(self, step: int, values: Mapping[str, float]) -> None:
         """Losses up to a step."""
+
+
+class Quiet:
+    """A viewer who is told nothing: the losses are on the disk."""
+
+    def composed(self, done: int, total: int) -> None:
+        """Nothing."""
+
+    def told(self, step: int, values: Mapping[str, float]) -> None:
+        """Nothing."""
 
 
 @dataclass(frozen=True)

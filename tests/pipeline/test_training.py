@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import json
 from pathlib import Path
 from typing import Any
@@ -12,58 +11,20 @@ import pyarrow.parquet as pq
 import pytest
 
 import models
-from models.diffv2m import DiffV2M
-from models.export import save_weights
-from models.source import ModelSource, clip_digest
 from models.training.config import TrainConfig
 from models.training.loop import TrainingError
 from pipeline.dataset import Dataset
 from pipeline.packing import pack_dataset
 from pipeline.shards import Shards
 from pipeline.storage import Storage
-from pipeline.training import train
+from pipeline.training import Quiet, train
 from pipeline.training_data import ArrowSegments, contents, excerpt, open_prepared
 from stages.contracts import table_of
 from stages.segments import SEGMENT, flac
-from tests.models.training_parts import MadeUp, config, raw_config
-
-RAW: dict[str, Any] = {
-    "stage": "diffusion", "dataset": "dataset", "model": "model_config.json", "out": "out", "device": "cpu",
-    "init": {"autoencoder": "codec"}, "crops": {"shortest": 2, "longest": 4}, "diffusion": {"e1": 2, "e2": 4},
-    "loop": {"steps": 6, "batch": 3, "warmup": 2, "checkpoint_every": 3},
-}  # fmt: skip
-
-
-class Silent:
-    def composed(self, done: int, total: int) -> None:
-        pass
-
-    def told(self, step: int, values: Any) -> None:
-        pass
-
+from tests.models.training_parts import MadeUp
+from tests.pipeline.small_training import RAW, settings
 
 pytestmark = pytest.mark.usefixtures("one_thread")
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with a model configuration, a codec and a dataset of three segments."""
-    folder = tmp_path_factory.mktemp("made")
-    (folder / "model_config.json").write_text(json.dumps(raw_config()))
-    codec = DiffV2M(config(), parts=("autoencoder",)).autoencoder
-    save_weights({"autoencoder": codec}, raw_config(), folder / "codec")
-    settings = {"clip": clip_digest("tiny"), "codec": ModelSource(str(folder / "codec")).codec_digest, "pace": "frames"}
-    shards = Shards(Storage.open(folder / "dataset"), settings)
-    for number in range(3):
-        segment = dict(MadeUp().segment(number))
-        noise = np.random.default_rng(number).integers(-9000, 9000, (segment["latents"].shape[1] * 2048, 2))
-        shards.add(table_of([segment | {"sound": flac(noise.astype(np.int16))}], SEGMENT))
-    shards.flush()
-    return folder
-
-
-def settings(made: Path, out: Path, **entries: Any) -> TrainConfig:
-    return TrainConfig.from_dict(copy.deepcopy(RAW) | {"out": str(out)} | entries, made)
 
 
 def losses(out: Path) -> list[dict[str, float]]:
@@ -106,7 +67,7 @@ def losses(out: Path) -> list[dict[str, float]]:
 )
 def test_every_mistake_is_one_line(made: Path, tmp_path: Path, change: dict[str, Any], says: str):
     with pytest.raises(TrainingError, match=says) as fault:
-        train(settings(made, tmp_path / "out", **change), Silent())
+        train(settings(made, tmp_path / "out", **change), Quiet())
     assert len(str(fault.value).splitlines()) == 1
 
 
@@ -146,7 +107,7 @@ def test_epochs_become_steps(made: Path):
 def test_diffusion_leaves_weights_that_score_reads(made: Path, tmp_path: Path):
     out = tmp_path / "out"
     chosen = settings(made, out, loop=RAW["loop"] | {"sample_every": 6}, samples=1)
-    summary = train(chosen, Silent())
+    summary = train(chosen, Quiet())
     assert (summary.done, summary.step, summary.weights) == (True, 6, out / "weights")
     model = models.load_model(out / "weights")
     assert model.autoencoder is not None
@@ -154,7 +115,7 @@ def test_diffusion_leaves_weights_that_score_reads(made: Path, tmp_path: Path):
     assert (out / "weights" / "open_clip_config.json").is_file()
     assert {file.suffix for file in (out / "samples").iterdir()} == {".wav", ".png"}
     assert list((out / "tensorboard").iterdir())
-    assert train(chosen, Silent()).done
+    assert train(chosen, Quiet()).done
 
 
 def test_another_clip_than_the_datasets_is_refused(made: Path, tmp_path: Path):
@@ -164,9 +125,9 @@ def test_another_clip_than_the_datasets_is_refused(made: Path, tmp_path: Path):
     other.write_bytes(b"other weights")
     for path, says in ((other, "did not make the semantic features"), (tmp_path / "none", "init.clip: cannot read")):
         with pytest.raises(TrainingError, match=says):
-            train(settings(made, tmp_path / "out", init={"autoencoder": "codec", "clip": str(path)}), Silent())
+            train(settings(made, tmp_path / "out", init={"autoencoder": "codec", "clip": str(path)}), Quiet())
     own = {"autoencoder": "codec", "clip": str(TINY_WEIGHTS)}
-    assert train(settings(made, tmp_path / "two", init=own), Silent()).done
+    assert train(settings(made, tmp_path / "two", init=own), Quiet()).done
     assert (tmp_path / "two" / "weights" / "clip.safetensors").read_bytes() == TINY_WEIGHTS.read_bytes()
     assert (tmp_path / "two" / "weights" / "open_clip_config.json").is_file()
 
@@ -178,12 +139,12 @@ def test_dataset_without_latents_or_of_another_codec(made: Path, tmp_path: Path)
         shards.add(table_of([MadeUp().segment(0)], SEGMENT))
         shards.flush()
         with pytest.raises(TrainingError, match=says):
-            train(settings(made, tmp_path / "out", dataset=storage.url), Silent())
+            train(settings(made, tmp_path / "out", dataset=storage.url), Quiet())
 
 
 def test_sound_of_a_dataset_trains_an_autoencoder(made: Path, tmp_path: Path):
     chosen = settings(made, tmp_path, stage="autoencoder", crops={"frames": 8}, loop={"steps": 2, "batch": 2})
-    assert train(chosen, Silent()).done
+    assert train(chosen, Quiet()).done
     models.load_model(tmp_path / "weights", parts=("autoencoder",))
 
 
@@ -207,8 +168,8 @@ def test_tables_in_any_order_are_the_dataset(made: Path, tmp_path: Path):
 
 def test_packed_dataset_trains_like_the_dataset(made: Path, tmp_path: Path):
     pack_dataset(Dataset.open(made / "dataset", tmp_path / "cache"), tmp_path / "packed")
-    train(settings(made, tmp_path / "one"), Silent())
-    train(settings(made, tmp_path / "two", dataset=str(tmp_path / "packed")), Silent())
+    train(settings(made, tmp_path / "one"), Quiet())
+    train(settings(made, tmp_path / "two", dataset=str(tmp_path / "packed")), Quiet())
     assert losses(tmp_path / "one")[-1]["loss"] == losses(tmp_path / "two")[-1]["loss"]
     assert open_prepared(settings(made, tmp_path, dataset=str(tmp_path / "packed"))).facts["pace"] == "frames"
 
@@ -218,8 +179,8 @@ def test_packed_dataset_trains_like_the_dataset(made: Path, tmp_path: Path):
 def test_two_workers_learn_what_one_learns(made: Path, tmp_path: Path, batch: int):
     """Unequal shares included: 5 crops make 2 and 3."""
     loop = {"steps": 20, "batch": batch, "warmup": 2}
-    train(settings(made, tmp_path / "one", loop=loop), Silent())
-    summary = train(settings(made, tmp_path / "two", loop=loop, workers=2), Silent())
+    train(settings(made, tmp_path / "one", loop=loop), Quiet())
+    summary = train(settings(made, tmp_path / "two", loop=loop, workers=2), Quiet())
     assert summary.done
     alone, shared = losses(tmp_path / "one"), losses(tmp_path / "two")
     for name in ("loss", "diffusion", "rhythm", "gradient"):
