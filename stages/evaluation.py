@@ -15,7 +15,7 @@ from stages.loading import load_parts, paced_features
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from models import Conditions, DiffV2M
+    from models import Conditions, DiffV2M, Features
     from models.lengths import Window
     from models.windows import Timeline
 
@@ -68,6 +68,10 @@ class Musician(Protocol):
 
     def play(self, rows: Sequence[Row], asked: Sequence[Asked], seeds: Sequence[int]) -> list[list[Tensor]]:
         """Music for each video, and for each of the seeds one."""
+        ...
+
+    def key(self, row: Row, seed: int) -> int:
+        """Number of the key that the music of a video is asked to have; `models.harmony.UNKNOWN` for none."""
         ...
 
     def reconstruct(self, music: Tensor) -> Tensor:
@@ -207,6 +211,10 @@ class Evaluation:
                     take.append(self._decoded(timeline.join(x), row["duration"]))
         return takes
 
+    def key(self, row: Row, seed: int) -> int:
+        """Number of the key that the music of a video is asked to have; `models.harmony.UNKNOWN` for none."""
+        return self._keyed(row, self._timeline(row), seed)[0].key
+
     def reconstruct(self, music: Tensor) -> Tensor:
         """Music [2, samples] after encoder and decoder, of the same length."""
         import torch
@@ -244,12 +252,10 @@ class Evaluation:
         import torch
 
         from models.dit import Conditions
-        from models.harmony import drawn_tonic
 
         features = []
         for row, timeline in zip(rows, timelines, strict=True):
-            windows = paced_features(row, timeline, self.config)
-            features += self.model.keyed(windows, drawn_tonic(_noise_key(row, seed)))
+            features += self._keyed(row, timeline, seed)
         rhythm = torch.cat([a.windows for a in asked])
         size = self.settings.batch
         return Conditions.concatenated(
@@ -258,6 +264,12 @@ class Evaluation:
                 for i in range(0, len(features), size)
             ]
         )
+
+    def _keyed(self, row: Row, timeline: Timeline, seed: int) -> list[Features]:
+        """The features of a video's windows with its key."""
+        from models.harmony import drawn_tonic
+
+        return self.model.keyed(paced_features(row, timeline, self.config), drawn_tonic(_noise_key(row, seed)))
 
     def _velocity(self, x: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
         """Guided velocity of all windows [windows, channels, frames]."""

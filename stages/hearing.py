@@ -12,7 +12,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from models.analysis import HOP, SAMPLE_RATE, Mode, attack_strength, chroma, key_of, onset_strength
+from models.analysis import HOP, SAMPLE_RATE, Key, attack_strength, chroma, key_of, onset_strength
 from models.measures import FrameStatistics, chroma_correlation, log_magnitudes, log_mel_l1, onset_correlation
 from models.rhythm import accent_times, beat_autocorrelation, rhythm_curve, tempo_of
 
@@ -86,16 +86,14 @@ class Sound:
     """What is measured of everything else.
 
     Attributes:
-        clarity: best correlation of the mean chroma with a key's Krumhansl-Kessler profile.
+        key: whose Krumhansl-Kessler profile correlates best with the mean chroma.
         beat: greatest autocorrelation of onset strength at 60..180 beats a minute.
-        mode: of the key.
         tempo: beats a minute, 60..180.
         spectra: see `Spectra`.
     """
 
-    clarity: float
+    key: Key
     beat: float
-    mode: Mode
     tempo: float
     spectra: Spectra
 
@@ -105,7 +103,7 @@ class Sound:
         Bright and warm music is in major and faster than 102 beats a minute, dark and cold music in minor and slower.
         A tempo that is heard at half or double speed counts as it is heard.
         """
-        return self.mode == ("major" if pole > 0 else "minor"), (self.tempo > SIDE) == (pole > 0)
+        return self.key.mode == ("major" if pole > 0 else "minor"), (self.tempo > SIDE) == (pole > 0)
 
 
 def hear_rhythm(music: Tensor, asked: Tensor, rate: float) -> Rhythm:
@@ -121,8 +119,8 @@ def hear_rhythm(music: Tensor, asked: Tensor, rate: float) -> Rhythm:
 def hear_sound(music: Tensor, onsets: Tensor) -> Sound:
     """Measure everything else of music whose onset strength is known."""
     rate = SAMPLE_RATE / HOP
-    key, tempo = key_of(chroma(music)), tempo_of(attack_strength(music), rate)
-    return Sound(key.clarity, beat_autocorrelation(onsets, rate), key.mode, tempo, spectra(music))
+    tempo = tempo_of(attack_strength(music), rate)
+    return Sound(key_of(chroma(music)), beat_autocorrelation(onsets, rate), tempo, spectra(music))
 
 
 @dataclass(frozen=True)

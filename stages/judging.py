@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from models.bars import Result, barred, ratio_of_means, resampled
+from models.harmony import UNKNOWN, key_number
 from models.measures import frechet, hits_above_chance, interval, pearson, seam_ratio
 from stages.hearing import Codec, Rhythm, Sound, Spectra, statistics
 
@@ -104,8 +105,24 @@ def judge_picture(clips: Sequence[Heard]) -> list[Result]:
 
 def judge_tune(made: Sequence[Sequence[Sound]], real: Sequence[Sound]) -> Result:
     """Key clarity of made music [clips][takes] over that of held-out music."""
-    clear = [float(np.mean([take.clarity for take in takes])) for takes in made]
-    return _ratio("in tune: key clarity over that of held-out music", clear, [sound.clarity for sound in real])
+    clear = [float(np.mean([take.key.clarity for take in takes])) for takes in made]
+    return _ratio("in tune: key clarity over that of held-out music", clear, [sound.key.clarity for sound in real])
+
+
+def judge_key(asked: Sequence[Sequence[int]], made: Sequence[Sequence[Sound]]) -> list[Result]:
+    """Share of the takes [clips][takes] that are heard in the very key they were asked for; a guess gets 1 in 24.
+
+    Args:
+        asked: numbers of keys, `UNKNOWN` where none was asked for.
+        made: what was heard.
+    """
+    pairs = [list(zip(numbers, takes, strict=True)) for numbers, takes in zip(asked, made, strict=True)]
+    kept = [[_number(take) == number for number, take in some] for some in pairs if UNKNOWN not in dict(some)]
+    return _information("in tune: heard in the key that was asked for", [float(np.mean(some)) for some in kept])
+
+
+def _number(sound: Sound) -> int:
+    return key_number(sound.key.tonic, sound.key.mode == "major")
 
 
 def judge_pulse(made: Sequence[Sequence[Sound]], real: Sequence[Sound]) -> Result:

@@ -32,6 +32,7 @@ from stages.judging import (
     Heard,
     judge_codec,
     judge_given,
+    judge_key,
     judge_mood,
     judge_picture,
     judge_pulse,
@@ -99,7 +100,7 @@ class Measuring:
         """The same, the rows of one measure after another as soon as they are known."""
         rows: dict[str, Callable[[], list[Result]]] = {
             "vae": lambda: judge_codec(self._codec),
-            "tune": lambda: [judge_tune(self._sounds, self._own_sounds)],
+            "tune": self._tune,
             "pulse": lambda: [judge_pulse(self._sounds, self._own_sounds)],
             "given": self._given,
             "picture": self._picture,
@@ -146,6 +147,10 @@ class Measuring:
     @property
     def _sounds(self) -> list[list[Sound]]:
         return self._played[1]
+
+    def _tune(self) -> list[Result]:
+        asked = [[self.musician.key(clip.row, seed) for seed in self.seeds] for clip in self.material.clips]
+        return [judge_tune(self._sounds, self._own_sounds), *judge_key(asked, self._sounds)]
 
     def _given(self) -> list[Result]:
         clips = self.material.clips

@@ -13,11 +13,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from models.analysis import SAMPLE_RATE, onset_strength
+from models.analysis import SAMPLE_RATE, Key, onset_strength
 from models.bars import Result, Verdict
 from models.config import ModelConfig
 from models.corpus import HELD_OUT, compose, edit, render
 from models.diffv2m import DiffV2M
+from models.harmony import UNKNOWN, key_number
 from models.lengths import Lengths, Window
 from models.measures import log_magnitudes, pearson
 from models.presets import PRESETS
@@ -29,7 +30,7 @@ from stages.corpus import truth
 from stages.evaluation import Asked, Evaluation, EvaluationError, EvaluationSettings
 from stages.hearing import CURVE_RATE, Rhythm, Sound, hear_sound, per_second, spectra, statistics
 from stages.heldout import Clip, Reader, held_out_clips
-from stages.judging import Heard, follows, judge_mood, judge_picture, judge_seams, judge_videos
+from stages.judging import Heard, follows, judge_key, judge_mood, judge_picture, judge_seams, judge_videos
 from stages.measuring import Material, Measuring, joins_of
 from stages.picture import draw
 from tests.models.test_analysis import hiss, struck
@@ -81,6 +82,9 @@ class Fake:
 
     def play(self, rows: Sequence[Row], asked: Sequence[Asked], seeds: Sequence[int]) -> list[list[Tensor]]:
         return [[self._play(self._number(row), seed) for seed in seeds] for row in rows]
+
+    def key(self, row: Row, seed: int) -> int:
+        return key_number(self.clips[self._number(row)].truth["key"], True)
 
     def reconstruct(self, music: Tensor) -> Tensor:
         return music + 0.001 * torch.randn(music.shape, generator=torch.Generator().manual_seed(0))
@@ -186,7 +190,15 @@ def test_statistics_of_sums_are_those_of_all_frames() -> None:
 
 
 def sound(mode: str, tempo: float) -> Sound:
-    return Sound(0.9, 0.5, mode, tempo, spectra(hiss(0.2)))  # type: ignore[arg-type]
+    return Sound(Key(4, mode, 0.9), 0.5, tempo, spectra(hiss(0.2)))  # type: ignore[arg-type]
+
+
+def test_keys_that_were_asked_for_are_told_from_others() -> None:
+    of_e = sound("major", 100.0)
+    asked = [[key_number(4, True), key_number(4, False)], [UNKNOWN], [key_number(5, True)]]
+    (found,) = judge_key(asked, [[of_e, of_e], [of_e], [of_e]])
+    assert (found.value.mean, found.clips) == (0.25, 2)
+    assert judge_key([[UNKNOWN]], [[of_e]]) == []
 
 
 def test_mood() -> None:
@@ -206,10 +218,10 @@ def test_mode_and_tempo_of_a_song_are_heard() -> None:
     for mode in ("major", "minor"):
         music = beats + torch.cat((song(4, mode), song(4, mode)))
         heard = hear_sound(music, onset_strength(music))
-        assert heard.mode == mode
+        assert (heard.key.tonic, heard.key.mode) == (4, mode)
         assert heard.tempo == pytest.approx(132, rel=0.03)
         noise = hear_sound(hiss(8.0, 0.1), onset_strength(hiss(8.0, 0.1)))
-        assert noise.clarity < 0.8 * heard.clarity
+        assert noise.key.clarity < 0.8 * heard.key.clarity
         assert noise.beat < 0.35 * heard.beat
 
 
