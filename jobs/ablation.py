@@ -21,7 +21,7 @@ from typing import Any
 from models.bars import Result
 from models.presets import PRESETS
 from models.training.config import TrainConfig
-from models.training.loop import TrainingError
+from models.training.folder import TrainingError
 from pipeline.training import Quiet, train
 
 SECONDS = 10

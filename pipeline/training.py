@@ -16,7 +16,8 @@ from models.source import clip_digest
 from models.training.building import Training, autoencoder_training, device_of, diffusion_training
 from models.training.config import TrainConfig, TrainedStage
 from models.training.data import Segments
-from models.training.loop import TrainingError, Watcher
+from models.training.folder import TrainingError
+from models.training.loop import Watcher
 from models.training.sounds import VERSION, SegmentSounds, compose_sounds, lengths_of
 from models.training.workers import ALONE, Worker
 from pipeline.training_data import Prepared, excerpt, facts_of, is_composed, open_prepared

@@ -17,7 +17,7 @@ import pyarrow as pa
 from models.training.building import check_codec
 from models.training.config import CORPUS, TrainConfig, TrainedStage
 from models.training.data import Segments
-from models.training.loop import TrainingError
+from models.training.folder import TrainingError
 from models.training.packed import INDEX, PackedSegments
 from pipeline.dataset import Dataset, DatasetError
 from pipeline.storage import Storage, StorageError

@@ -15,7 +15,7 @@ from models.codec import SpectralAutoencoder
 from models.diffv2m import DiffV2M
 from models.training.config import TrainConfig
 from models.training.data import DiffusionBatch, DiffusionCrops, Segments, Sounds
-from models.training.loop import TrainingError
+from models.training.folder import TrainingError
 from models.windows import draw_noise
 from stages.picture import draw
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from models.training.building import device_of
 from models.training.config import TrainConfig
-from models.training.loop import TrainingError
+from models.training.folder import TrainingError
 from models.training.workers import Worker
 from pipeline.dataset import Dataset
 from pipeline.execution import ClusterError, cluster

@@ -21,7 +21,7 @@ from pathlib import Path
 import torch
 
 from models.training.config import TrainConfig
-from models.training.loop import LOSSES, TrainingError
+from models.training.folder import LOSSES, TrainingError
 from pipeline.training import Quiet, train
 
 PARTS = ("data", "forward", "backward", "update")

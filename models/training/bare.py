@@ -21,7 +21,7 @@ from torch import nn
 
 from models.training.building import Training, autoencoder_training, check_codec, device_of, diffusion_training
 from models.training.config import CORPUS, TrainConfig, TrainedStage
-from models.training.loop import TrainingError
+from models.training.folder import TrainingError
 from models.training.packed import PackedSegments
 from models.training.sounds import VERSION, compose_sounds, lengths_of
 from models.training.weights import convert_plain

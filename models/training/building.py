@@ -18,7 +18,8 @@ from models.training.codec import CodecTask, standardise_latents
 from models.training.config import TrainConfig
 from models.training.data import DiffusionCrops, Segments, SoundCrops, Sounds
 from models.training.diffusion import DiffusionTask, calibrate
-from models.training.loop import Trainer, TrainingError, Watcher
+from models.training.folder import TrainingError
+from models.training.loop import Trainer, Watcher
 from models.training.weights import autoencoder_of, load_all, load_autoencoder, save_learned
 from models.training.workers import ALONE, Worker
 

@@ -27,7 +27,8 @@ from models.training.clip_pictures import (
     picture_batches,
     tokens,
 )
-from models.training.loop import LoopConfig, Trainer, TrainingError, Watcher
+from models.training.folder import TrainingError
+from models.training.loop import LoopConfig, Trainer, Watcher
 
 __all__ = [
     "ClipTask",

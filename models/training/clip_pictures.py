@@ -17,7 +17,8 @@ from torch import Tensor
 
 from models.clip_config import TINY
 from models.corpus import compose, edit, frames, held_out, scene_caption, stream
-from models.training.loop import TrainingError, generator
+from models.training.folder import TrainingError
+from models.training.loop import generator
 
 VOCABULARY = 4096
 """Numbers of words: 0 stands behind the end of a line, the last one for the end itself, words are between."""

@@ -14,7 +14,8 @@ from models.codec import CENTER, FLOOR, QUIETEST, SCALE, SpectralAutoencoder
 from models.measures import FLOOR as MEL_FLOOR
 from models.measures import HIGHEST, MELS
 from models.training.data import SoundBatch
-from models.training.loop import TrainingError, generator
+from models.training.folder import TrainingError
+from models.training.loop import generator
 
 WEIGHTS = {"convergence": 1.0, "magnitude": 1.0, "mel": 1.0, "change": 0.5, "pan": 0.5, "kl": 0.03}
 """Of the parts in the loss. That of `kl` balances the others where latents' noise is 0.15 of their deviation."""

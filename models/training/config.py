@@ -16,7 +16,8 @@ from models.presets import PRESETS
 from models.training.clip_pictures import PictureConfig
 from models.training.diffusion import DiffusionTraining
 from models.training.entries import Place, is_number, read, wrong
-from models.training.loop import LoopConfig, TrainingError
+from models.training.folder import TrainingError
+from models.training.loop import LoopConfig
 
 if TYPE_CHECKING:
     from models.training.clip import ClipTraining

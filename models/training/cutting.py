@@ -18,7 +18,7 @@ from models.diffv2m import Features
 from models.groove import groove_of_music
 from models.harmony import UNKNOWN
 from models.rhythm import ENERGY_RANGE
-from models.training.loop import TrainingError
+from models.training.folder import TrainingError
 
 Segment = Mapping[str, Any]
 """Columns of `stages.segments.SEGMENT` by name, arrays as numpy's, for T whole seconds and their latents:

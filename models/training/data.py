@@ -17,7 +17,8 @@ from models.config import ModelConfig
 from models.diffv2m import Features
 from models.lengths import whole_seconds
 from models.training.cutting import Segment, columns_of, cut
-from models.training.loop import TrainingError, generator
+from models.training.folder import TrainingError
+from models.training.loop import generator
 from models.training.workers import ALONE
 
 __all__ = [

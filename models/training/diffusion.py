@@ -17,7 +17,8 @@ from models.dit import Conditions, TokenSet
 from models.harmony import UNKNOWN, is_major
 from models.rhythm import MODERATE
 from models.training.data import DiffusionBatch
-from models.training.loop import TrainingError, generator
+from models.training.folder import TrainingError
+from models.training.loop import generator
 
 CALIBRATION_BATCHES = 40
 """Batches that the spread of predicted curves is measured over."""

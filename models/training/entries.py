@@ -11,7 +11,7 @@ from pathlib import Path
 from types import NoneType, UnionType
 from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from models.training.loop import TrainingError
+from models.training.folder import TrainingError
 
 T = TypeVar("T")
 

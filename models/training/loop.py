@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import json
 import math
-import os
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -17,19 +15,8 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor, nn
 
+from models.training.folder import TrainingError, TrainingFolder
 from models.training.workers import ALONE, Worker
-
-LATEST, BEFORE, LOSSES, UNREADABLE = "latest.pt", "before.pt", "losses.jsonl", "unreadable.pt"
-"""Files of a training's folder: its newest checkpoint, the one before, a line of losses every few steps, and what was
-its newest checkpoint when it could not be read.
-
-A line also tells the seconds of a step, and how many of them went into data, forward, backward and update (the exchange
-between workers among it). On a GPU, which works on by itself, waiting counts where the result is read: as update.
-"""
-
-
-class TrainingError(ValueError):
-    """A training that cannot begin or go on, in one line."""
 
 
 class Watcher(Protocol):
@@ -139,6 +126,7 @@ class Trainer:
         self.average = {name: p.detach().clone() for name, p in self.learned.items()}
         self.optimizer = _optimizer(self.learned, config)
         self.step = 0
+        self._kept = TrainingFolder(folder)
         self._sums: dict[str, float] = {}
         self._seconds: dict[str, float] = {}
         self._timed_steps = 0
@@ -248,13 +236,7 @@ class Trainer:
         self._sums, self._seconds, self._timed_steps = {}, {}, 0
         if not self.writes:
             return
-        line = {"step": self.step} | values | parts
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with (self.folder / LOSSES).open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
-        except OSError as fault:
-            raise TrainingError(f"cannot write losses to {self.folder / LOSSES}: {_reason(fault)}") from fault
+        self._kept.tell({"step": self.step} | values | parts)
         if self.watcher is not None:
             self.watcher.scalars(self.step, values)
 
@@ -269,64 +251,35 @@ class Trainer:
                 parameter.copy_(values[name])
 
     def _save(self) -> None:
-        """Write a checkpoint beside the newest, which becomes the one before."""
+        """Keep everything that the next step depends on."""
         self._saved = self.step
         if not self.writes:
             return
-        state = {
-            "step": self.step,
-            "identity": self.identity,
-            "learned": {name: p.detach() for name, p in self.learned.items()},
-            "average": self.average,
-            "optimizer": self.optimizer.state_dict(),
-            "sums": self._sums,
-        }
-        latest = self.folder / LATEST
-        writing = latest.with_name(f"{LATEST}.writing")
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-            with writing.open("wb") as file:
-                torch.save(state, file)
-                file.flush()
-                os.fsync(file.fileno())
-            if latest.exists():
-                os.replace(latest, self.folder / BEFORE)
-            os.replace(writing, latest)
-        except (OSError, RuntimeError) as fault:  # torch wraps a full disk in a RuntimeError
-            writing.unlink(missing_ok=True)
-            raise TrainingError(
-                f"cannot write a checkpoint to {latest}: {_reason(fault)}; the one before is kept"
-            ) from fault
+        self._kept.save(
+            {
+                "step": self.step,
+                "identity": self.identity,
+                "learned": {name: p.detach() for name, p in self.learned.items()},
+                "average": self.average,
+                "optimizer": self.optimizer.state_dict(),
+                "sums": self._sums,
+            }
+        )
 
     def _restore(self) -> None:
-        """Go to the newest checkpoint that can be read; one that cannot is put out of the way."""
+        """Go to the newest checkpoint that can be read."""
         self._saved = 0
-        found = [self.folder / name for name in (LATEST, BEFORE) if (self.folder / name).is_file()]
-        for path in found:
-            state = _read(path)
-            if state is None:
-                continue
-            self._check(state["identity"])
-            self._fill(state["learned"])
-            self.average = {name: state["average"][name].to(self.device) for name in self.learned}
-            self.optimizer.load_state_dict(state["optimizer"])
-            self.step = self._saved = int(state["step"])
-            self._sums = dict(state["sums"])
-            if self.writes:
-                self._tidy(path)
+        state = self._kept.newest()
+        if state is None:
             return
-        if found:
-            raise TrainingError(f"no checkpoint in {self.folder} can be read: remove it to begin anew")
-
-    def _tidy(self, restored: Path) -> None:
-        """Put a newer checkpoint that cannot be read out of the way, and drop losses of steps to be done again."""
-        latest = self.folder / LATEST
-        try:
-            if restored != latest and latest.exists():
-                os.replace(latest, latest.with_name(UNREADABLE))
-            _forget_after(self.folder / LOSSES, self.step)
-        except OSError as fault:
-            raise TrainingError(f"cannot write to {self.folder}: {_reason(fault)}") from fault
+        self._check(state["identity"])
+        self._fill(state["learned"])
+        self.average = {name: state["average"][name].to(self.device) for name in self.learned}
+        self.optimizer.load_state_dict(state["optimizer"])
+        self.step = self._saved = int(state["step"])
+        self._sums = dict(state["sums"])
+        if self.writes:
+            self._kept.tidy(self.step)
 
     def _agree(self) -> None:
         """Workers that begin at different steps would train different networks."""
@@ -362,46 +315,3 @@ def _on(batch: Any, device: torch.device) -> Any:
     if isinstance(batch, tuple):
         return tuple(_on(member, device) for member in batch)
     return batch.to(device) if hasattr(batch, "to") else batch
-
-
-def _read(path: Path) -> dict[str, Any] | None:
-    """A checkpoint; None if it is not whole.
-
-    Raises:
-        TrainingError: it may be whole, but the disk or the memory does not give it.
-    """
-    try:
-        path.open("rb").close()
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except (PermissionError, MemoryError) as fault:
-        raise TrainingError(f"cannot read the checkpoint {path}: {_reason(fault)}") from fault
-    except Exception:  # a file that is cut off fails in many ways
-        return None
-    wanted = {"step", "identity", "learned", "average", "optimizer", "sums"}
-    return state if isinstance(state, dict) and wanted <= set(state) else None
-
-
-def _forget_after(losses: Path, step: int) -> None:
-    """Drop lines of steps that will be done again, and half a line."""
-    if not losses.is_file():
-        return
-    kept = []
-    for line in losses.read_text(encoding="utf-8").splitlines():
-        try:
-            if int(json.loads(line)["step"]) <= step:
-                kept.append(line + "\n")
-        except (ValueError, KeyError):
-            continue
-    fresh = losses.with_name(f"{LOSSES}.writing")
-    fresh.write_text("".join(kept), encoding="utf-8")
-    os.replace(fresh, losses)
-
-
-def _reason(fault: BaseException) -> str:
-    """Why something was not written: a full disk by its name."""
-    seen: BaseException | None = fault
-    while seen is not None:
-        if isinstance(seen, OSError):
-            return "the disk is full" if seen.errno == errno.ENOSPC else (seen.strerror or str(seen))
-        seen = seen.__cause__ or seen.__context__
-    return str(fault).splitlines()[0]

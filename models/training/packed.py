@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from models.training.cutting import Segment
-from models.training.loop import TrainingError
+from models.training.folder import TrainingError
 
 INDEX = "packed.json"
 """File that makes a folder one of packed segments; written last."""

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from models.corpus import HELD_OUT, compose, render
 from models.training.data import Segments, excerpt_of
-from models.training.loop import TrainingError
+from models.training.folder import TrainingError
 
 Samples = npt.NDArray[np.int16]
 Excerpt = Callable[[bytes, float, int], Samples]

@@ -29,7 +29,7 @@ from models.export import LARGEST, groups_of
 from models.hub import RELEASES, default_folder
 from models.presets import PRESETS
 from models.training.config import Init
-from models.training.loop import TrainingError
+from models.training.folder import TrainingError
 
 CONFIG = "model_config.json"
 PLAIN_PATTERN = "model-?????-of-?????.pt"

@@ -31,7 +31,8 @@ from models.training.clip_pictures import (
     picture_batches,
     present,
 )
-from models.training.loop import LoopConfig, TrainingError
+from models.training.folder import TrainingError
+from models.training.loop import LoopConfig
 
 SETTINGS = ClipTraining(
     PictureConfig(clips=12, shots=2, draws=2), loop=LoopConfig(steps=6, batch=12, warmup=2, ema=0.5, checkpoint_every=3)

@@ -18,7 +18,7 @@ from models.training.building import autoencoder_training, seeded
 from models.training.codec import CodecTask
 from models.training.config import TrainConfig
 from models.training.data import SoundCrops
-from models.training.loop import TrainingError
+from models.training.folder import TrainingError
 from models.training.packed import pack
 from models.training.sounds import compose_sounds, lengths_of
 from models.training.weights import convert_plain, load_autoencoder, save_plain

@@ -15,7 +15,7 @@ from models.rhythm import ENERGY_RANGE, pulses
 from models.training.cutting import coarser_curve, coarser_pace
 from models.training.data import DiffusionCrops
 from models.training.diffusion import DiffusionTask, DiffusionTraining, Learns
-from models.training.loop import TrainingError
+from models.training.folder import TrainingError
 from models.training.workers import ALONE, Worker
 from tests.models.training_parts import MadeUp, config, raw_config
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from models.corpus import HELD_OUT
 from models.training.data import DiffusionCrops, SoundCrops, excerpt_of
 from models.training.diffusion import Draws, Timesteps
-from models.training.loop import TrainingError
+from models.training.folder import TrainingError
 from models.training.packed import PackedSegments, pack
 from models.training.sounds import ComposedSounds, compose_sounds, lengths_of
 from models.training.workers import ALONE, Worker

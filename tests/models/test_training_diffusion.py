@@ -18,7 +18,7 @@ from models.training.config import TrainConfig
 from models.training.data import DiffusionCrops
 from models.training.diffusion import DiffusionTask, DiffusionTraining, Draws, Learns, Timesteps
 from models.training.entries import read
-from models.training.loop import TrainingError
+from models.training.folder import TrainingError
 from models.training.weights import load_all
 from tests.models.training_parts import MadeUp, config, raw_config
 

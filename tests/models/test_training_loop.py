@@ -18,7 +18,8 @@ from typing import Any
 import pytest
 import torch
 
-from models.training.loop import BEFORE, LATEST, LoopConfig, Trainer, TrainingError
+from models.training.folder import BEFORE, LATEST, TrainingError
+from models.training.loop import LoopConfig, Trainer
 from models.training.workers import Worker
 from tests.models.training_parts import Line, line_batches
 

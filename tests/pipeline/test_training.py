@@ -12,7 +12,7 @@ import pytest
 
 import models
 from models.training.config import TrainConfig
-from models.training.loop import TrainingError
+from models.training.folder import TrainingError
 from pipeline.dataset import Dataset
 from pipeline.packing import pack_dataset
 from pipeline.shards import Shards

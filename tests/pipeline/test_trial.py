@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from models.training.loop import TrainingError
+from models.training.folder import TrainingError
 from pipeline.training import Quiet, train
 from pipeline.trial import difference, losses_of, main, report, seconds_per_step, shortened, train_killed
 from tests.pipeline.small_training import RAW, settings
