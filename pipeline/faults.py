@@ -28,7 +28,7 @@ _REMOTE: tuple[tuple[str, str, str], ...] = (
     ),
     ("NETWORK_CONNECTION|curlCode", "Unreachable", "the storage cannot be reached; check the network and the endpoint"),
     (
-        "SLOW_DOWN|THROTTLING|SERVICE_UNAVAILABLE|INTERNAL_FAILURE|REQUEST_TIMEOUT|UNAVAILABLE|HTTP status 5..",
+        "SLOW_DOWN|THROTTLING|SERVICE_UNAVAILABLE|INTERNAL_FAILURE|REQUEST_TIMEOUT|UNAVAILABLE|HTTP status (5..|429)",
         "Unavailable",
         "the storage is overloaded or failing; try again later",
     ),

@@ -33,6 +33,7 @@ from urllib.parse import unquote, urlsplit
 
 from pipeline.connection import ENVIRONMENT, connect
 from pipeline.faults import StorageError, explained, printable
+from pipeline.patience import patient
 
 log = logging.getLogger(__name__)
 
@@ -68,7 +69,8 @@ class Entry:
 class Storage:
     """A local folder, or a prefix of a bucket. Made by `Storage.open`.
 
-    Every method raises `StorageError`, one line that says what is wrong, where, and what to do.
+    Every method raises `StorageError`, one line that says what is wrong, where, and what to do. All but `check` try
+    again first where a bucket stumbles (`pipeline.patience`).
     """
 
     scheme: str  # "file", "s3" or "gs"
@@ -132,6 +134,7 @@ class Storage:
         if write:
             self.write(f"{WORK}/README.txt", _NOTE)
 
+    @patient
     def files(self, *, hidden: bool = False) -> list[Entry]:
         """All files below the root, sorted by name; an empty list where there is no such folder or prefix.
 
@@ -142,26 +145,21 @@ class Storage:
         wanted = (e for e in found if not is_temporary(e.name) and (hidden or not is_hidden(e.name)))
         return sorted(wanted, key=lambda e: e.name)
 
+    @patient
     def size(self, name: str) -> int | None:
         """Bytes of a file, or None where there is none."""
-        with explained(self.uri(name)):
-            if self.local:
-                try:
-                    facts = os.stat(self._path(name))
-                except (FileNotFoundError, NotADirectoryError):
-                    return None
-                return facts.st_size if stat.S_ISREG(facts.st_mode) else None
-            info = self._fs.get_file_info(self._path(name))
-            return int(info.size) if info.is_file else None
+        return self._size(name)
 
     def exists(self, name: str) -> bool:
         return self.size(name) is not None
 
+    @patient
     def read(self, name: str) -> bytes:
         """A whole file's bytes."""
         with self._reader(name) as source:
             return bytes(source.read())
 
+    @patient
     def ranges(self, name: str, wanted: Sequence[tuple[int, int]]) -> list[bytes]:
         """The bytes of several (offset, length) ranges of one file, opened once; short where the file ends."""
         with self._reader(name) as source:
@@ -172,23 +170,22 @@ class Storage:
                 blocks.append(bytes(source.read(length)))
             return blocks
 
+    @patient
     def write(self, name: str, data: bytes) -> Output:
         """Put bytes at a name, atomically; what stood there is replaced."""
         return self._put(name, iter((data,)), len(data))
 
+    @patient
     def deliver(self, path: str | os.PathLike[str], name: str) -> Output:
         """Copy a local file to a name, atomically: hashed on the way, its size read back before it gets its name."""
         with explained(str(path)):
             size = os.stat(path).st_size
         return self._put(name, _chunks_of(Path(path)), size)
 
+    @patient
     def delete(self, name: str) -> None:
         """Remove a file; it is no error if there is none."""
-        with explained(self.uri(name)):
-            if self.local:
-                Path(self._path(name)).unlink(missing_ok=True)
-            elif self._fs.get_file_info(self._path(name)).is_file:
-                self._fs.delete_file(self._path(name))
+        self._delete(name)
 
     @contextmanager
     def localize(self, name: str) -> Iterator[Path]:
@@ -202,14 +199,9 @@ class Storage:
         suffix = suffix if re.fullmatch(r"\.[A-Za-z0-9]{1,8}", suffix) else ""
         with explained(tempfile.gettempdir()):
             handle, copy = tempfile.mkstemp(suffix, "diff-v2m-")
+            os.close(handle)
         try:
-            with os.fdopen(handle, "wb") as sink, self._reader(name) as source:
-                size = source.size()
-                while chunk := _read(source, self.uri(name)):
-                    with explained(copy):
-                        sink.write(chunk)
-                if sink.tell() != size:
-                    raise StorageError("Truncated", f"{self.uri(name)}: read {sink.tell()} of {size} bytes; try again")
+            self._download(name, copy)
             yield Path(copy)
         finally:
             Path(copy).unlink(missing_ok=True)
@@ -234,6 +226,37 @@ class Storage:
             with source:
                 yield source
 
+    @patient
+    def _download(self, name: str, copy: str) -> None:
+        """Fill a local file with a file's content."""
+        with explained(copy):
+            sink = open(copy, "wb")  # noqa: SIM115  closed below
+        with sink, self._reader(name) as source:
+            size = source.size()
+            while chunk := _read(source, self.uri(name)):
+                with explained(copy):
+                    sink.write(chunk)
+            if sink.tell() != size:
+                raise StorageError("Truncated", f"{self.uri(name)}: read {sink.tell()} of {size} bytes; try again")
+
+    def _size(self, name: str) -> int | None:
+        with explained(self.uri(name)):
+            if self.local:
+                try:
+                    facts = os.stat(self._path(name))
+                except (FileNotFoundError, NotADirectoryError):
+                    return None
+                return facts.st_size if stat.S_ISREG(facts.st_mode) else None
+            info = self._fs.get_file_info(self._path(name))
+            return int(info.size) if info.is_file else None
+
+    def _delete(self, name: str) -> None:
+        with explained(self.uri(name)):
+            if self.local:
+                Path(self._path(name)).unlink(missing_ok=True)
+            elif self._fs.get_file_info(self._path(name)).is_file:
+                self._fs.delete_file(self._path(name))
+
     def _put(self, name: str, chunks: Iterator[bytes], size: int) -> Output:
         check_name(name)
         if name != self.spelling(name):
@@ -245,14 +268,14 @@ class Storage:
         temporary = name if direct else str(folder / f".diff-v2m-{uuid.uuid4().hex}.tmp")
         try:
             sha256 = self._upload(temporary, chunks)
-            if (landed := self.size(temporary)) != size:
+            if (landed := self._size(temporary)) != size:
                 raise StorageError("Truncated", f"{self.uri(name)}: {landed} of {size} bytes arrived; try again")
             if not direct:
                 with explained(self.uri(name)):
                     self._rename(temporary, name)
         except BaseException:
             with suppress(StorageError):
-                self.delete(temporary)
+                self._delete(temporary)
             raise
         return Output(name=name, path=self.uri(name), size=size, sha256=sha256)
 

@@ -15,6 +15,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from pipeline import patience
 from pipeline import storage as storage_module
 from pipeline.storage import Storage, StorageError, check_name, is_temporary, localize
 from tests.conftest import Bucket
@@ -37,6 +38,11 @@ ODD_NAMES = [
     " lead and trail ",
 ]
 FORBIDDEN = ["", "..", ".", "../x", "a/../b", "a/..", "/etc/passwd", "a//b", "a/", "./a", "nul\0.mp4", "bad\udcff.mp4"]
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(patience, "WAITS", ())
 
 
 @pytest.fixture(params=["local", "s3"])
