@@ -174,7 +174,7 @@ def _exit_code(fault: Exception) -> int:
     mendable = {
         "SourceError", "StorageError", "LedgerError", "SettingsError", "DemoError", "FingerprintError", "ClusterError",
         "CheckpointError", "ConfigError", "ClipWeightsError", "HubError", "DatasetError", "TrainingError",
-        "CorpusError", "EvaluationError",
+        "CorpusError", "EvaluationError", "ClaimError",
     }  # fmt: skip
     return WRONG_USAGE if any(kind.__name__ in mendable for kind in type(fault).__mro__) else OUR_FAULT
 

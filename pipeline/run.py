@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,12 +10,15 @@ from dataclasses import dataclass, field
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from pipeline.claim import Claiming, claimed
 from pipeline.delivery import Delivery, DeliverySettings
 from pipeline.execution import RunError, Watcher, cluster, stream
 from pipeline.ledger import FAILED, Ledger
 from pipeline.settings import RunSettings
 from pipeline.storage import Storage
 from stages.contracts import MANIFEST, SOUND, Row, rows_of, table_of
+
+log = logging.getLogger(__name__)
 
 # What is wrong with the file itself: the same bytes would fail again.
 HOPELESS = frozenset(
@@ -110,9 +114,26 @@ def run(
 
     Raises:
         FingerprintError: another fingerprint in the destination, and `mix` does not allow it.
+        ClaimError: another run is at work there.
         RunError: no such cluster, or its workers cannot go on.
         StorageError, LedgerError: the destination cannot be read or written.
     """
+    with claimed(destination) as claim:
+        if swept := destination.sweep():
+            log.info("%d temporary files of a run that was killed are removed", swept)
+        return _run(manifest, settings, destination, watcher, claim, address=address, mix=mix)
+
+
+def _run(
+    manifest: pa.Table,
+    settings: RunSettings,
+    destination: Storage,
+    watcher: Watcher,
+    claim: Claiming,
+    *,
+    address: str | None,
+    mix: bool,
+) -> Summary:
     state = resume(MANIFEST.check(manifest), settings.fingerprint, Ledger(destination), mix=mix)
     summary = Summary(total=manifest.num_rows, skipped=state.done, failures=list(state.hopeless))
     readable = pc.is_null(state.todo["error"])
@@ -125,6 +146,7 @@ def run(
     if todo.num_rows:
         with cluster(address):
             for table in stream(todo, settings, destination, watcher, state.attempts):
+                claim.check()
                 for row in table.to_pylist():
                     summary.add(row)
     return summary

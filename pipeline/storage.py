@@ -187,6 +187,15 @@ class Storage:
         """Remove a file; it is no error if there is none."""
         self._delete(name)
 
+    @patient
+    def sweep(self) -> int:
+        """Remove the temporary files that killed processes left, and say how many; for who has the storage alone."""
+        found = self._walk(hidden=True) if self.local else self._list(f"{self.root}/{WORK}", self._fs)
+        left = [entry.name for entry in found if is_temporary(entry.name)]
+        for name in left:
+            self._delete(name)
+        return len(left)
+
     @contextmanager
     def localize(self, name: str) -> Iterator[Path]:
         """A local path with the file's content: the file itself, or a copy that is removed afterwards."""

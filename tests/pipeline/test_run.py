@@ -12,6 +12,7 @@ import pytest
 import soundfile
 
 from models.source import ModelSource
+from pipeline.claim import ClaimError, claimed
 from pipeline.execution import STAGES, cluster
 from pipeline.ledger import FAILED, Ledger
 from pipeline.run import FingerprintError, Summary, resume, run
@@ -108,12 +109,16 @@ def test_outputs_stand_beside_each_other(scored: tuple[Storage, Summary, Told], 
 
 def test_again_recomputes_nothing(scored: tuple[Storage, Summary, Told], videos: Path) -> None:
     destination, _, _ = scored
-    before = {path: path.stat().st_mtime_ns for path in Path(destination.root).rglob("*")}
+    before = _times(destination)
     told = Told()
     summary = run(discover([str(videos)], destination), QUICK, destination, told)
     assert (summary.total, summary.done, summary.skipped, len(summary.failures)) == (14, 0, 6, 8)
     assert told.total == 0
-    assert {path: path.stat().st_mtime_ns for path in Path(destination.root).rglob("*")} == before
+    assert _times(destination) == before
+
+
+def _times(destination: Storage) -> dict[Path, int]:
+    return {path: path.stat().st_mtime_ns for path in Path(destination.root).rglob("*") if path.is_file()}
 
 
 def test_alone_to_a_bucket_from_a_bucket_is_the_same_music(
@@ -151,6 +156,17 @@ def test_lost_and_changed_files_are_done_again(
     left = resume(discover([str(videos)], destination), QUICK.fingerprint, Ledger(destination))
     assert left.todo["output"].to_pylist() == ["a.mp4", "deep/b c.mov"]
     assert set(left.attempts.values()) == {1}
+
+
+def test_two_runs_do_not_share_a_destination(scored: tuple[Storage, Summary, Told], videos: Path) -> None:
+    destination = scored[0]
+    manifest = discover([str(videos)], destination)
+    with claimed(destination), pytest.raises(ClaimError, match="another run is at work"):
+        run(manifest, QUICK, destination, Told())
+    left = destination.root + "/deep/.diff-v2m-" + "0" * 32 + ".tmp"
+    Path(left).write_bytes(b"half a video")
+    assert run(manifest, QUICK, destination, Told()).skipped == len(GOOD)
+    assert not Path(left).exists()
 
 
 def test_the_fingerprint_stands_for_what_changes_the_music() -> None:

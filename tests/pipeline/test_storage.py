@@ -111,6 +111,16 @@ def test_files_are_sorted_with_size_and_time(storage: Storage) -> None:
     assert [e.name for e in storage.files(hidden=True)] == [".hidden/x.mp4", "a/.y.mp4", *(e.name for e in entries)]
 
 
+def test_a_sweep_removes_temporary_files_and_nothing_else(storage: Storage) -> None:
+    folder = storage_module.WORK if not storage.local else "a"
+    kept = {name: len(name) for name in ("a/b.mp4", f"{storage_module.WORK}/x.json", "a/.diff-v2m-12.tmp")}
+    for name in (*kept, f"{folder}/.diff-v2m-{'0' * 32}.tmp", f"{folder}/.diff-v2m-{'f' * 32}.tmp"):
+        storage.write(name, name.encode())
+    assert storage.sweep() == 2
+    assert _everything(storage) == kept
+    assert storage.sweep() == 0
+
+
 def test_nothing_there_yet(storage: Storage) -> None:
     assert storage.files() == []
     assert storage.size("a.mp4") is None

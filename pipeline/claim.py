@@ -1,0 +1,214 @@
+"""One run at a time in a destination: a claim lies in it that lives as long as its run gives signs of life.
+
+A bucket has no locks, so runs agree by what they read: each writes a claim, looks, writes that it holds, and looks
+again. Of two that begin at once, the one whose claim has the greater name sees the other at one of the two looks, and
+leaves. All it takes is that a listing shows what was written before it, as local disks and today's object stores do.
+Ages are told by the storage's own clock: a claim against one that was written just now.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import socket
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from pipeline.faults import StorageError, printable
+from pipeline.periodic import told_every
+from pipeline.storage import WORK, Entry, Storage
+
+log = logging.getLogger(__name__)
+
+CLAIMS = f"{WORK}/claims"
+SIGN_EVERY = 10.0
+"""Seconds between two signs of life."""
+DEAD_AFTER = 60.0
+"""Seconds of silence after which a run of another machine counts as dead."""
+
+
+class ClaimError(Exception):
+    """Another run is at work in the destination, in one line."""
+
+
+@dataclass(frozen=True)
+class Process:
+    """A process of some machine, told from all others that ever had its number.
+
+    Attributes:
+        machine: its name.
+        boot: of the machine, and the space its process numbers are of.
+        born: ticks of the machine's clock when the process began.
+    """
+
+    machine: str
+    boot: str
+    pid: int
+    born: str
+
+    @classmethod
+    def this(cls) -> Process:
+        """The process that asks."""
+        return cls(socket.gethostname(), _boot(), os.getpid(), _born(os.getpid()))
+
+    @property
+    def is_dead(self) -> bool:
+        """Whether it surely lives no more; False where it may live on another machine."""
+        return bool(self.boot) and self.boot == _boot() and self.born != _born(self.pid)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What a run writes into its claim."""
+
+    process: Process
+    since: str
+    holds: bool = False
+
+    @property
+    def data(self) -> bytes:
+        return json.dumps(asdict(self)).encode()
+
+    @classmethod
+    def read(cls, data: bytes) -> Claim:
+        """What cannot be understood may be the claim of another version: one that holds."""
+        try:
+            raw = json.loads(data)
+            return cls(Process(**raw["process"]), str(raw["since"]), bool(raw["holds"]))
+        except (ValueError, TypeError, KeyError):
+            return cls(Process("some machine", "", 0, ""), "some time", holds=True)
+
+
+class Claiming:
+    """A run's claim on a destination."""
+
+    def __init__(self, destination: Storage) -> None:
+        self.storage = Storage(destination.scheme, f"{destination.root.rstrip('/')}/{CLAIMS}")
+        self.destination = destination
+        self.claim = Claim(Process.this(), f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
+        self.name = f"{time.time_ns():020d}-{uuid.uuid4().hex[:12]}.json"
+        self.lost = False
+
+    def take(self) -> None:
+        """Take the destination.
+
+        Raises:
+            ClaimError: another run holds it, or takes it at this moment.
+            StorageError: it cannot be reached.
+        """
+        try:
+            self._write()
+            for name, other in self._others():
+                if other.holds or name < self.name:
+                    raise self._refusal(other)
+            self.claim = replace(self.claim, holds=True)
+            self._write()
+            for name, other in self._others():
+                if name < self.name:
+                    raise self._refusal(other)
+        except BaseException:
+            self.leave()
+            raise
+
+    def sign(self) -> None:
+        """Give a sign of life, unless others took this run for dead and the destination with it."""
+        with suppress(StorageError):  # a storage that stumbles gets the next sign
+            if self.storage.size(self.name) is None:
+                self.lost = True
+            else:
+                self._write()
+                self.lost = any(other.holds for _, other in self._others())
+
+    def check(self) -> None:
+        """Stop a run that was taken for dead, as one whose machine slept.
+
+        Raises:
+            ClaimError: another run may be at work here by now.
+        """
+        if self.lost:
+            raise ClaimError(
+                f"{self.destination.url} was left without a sign of life for {DEAD_AFTER:g} s and is no longer this "
+                "run's; what is done is kept, start the run again"
+            )
+
+    def leave(self) -> None:
+        """Give the destination back."""
+        with suppress(StorageError):
+            self.storage.delete(self.name)
+
+    def _write(self) -> None:
+        self.storage.write(self.name, self.claim.data)
+
+    def _others(self) -> list[tuple[str, Claim]]:
+        """Claims of other runs that may live; those of dead ones are removed."""
+        entries = {entry.name: entry for entry in self.storage.files()}
+        if self.name not in entries:
+            self.lost = True
+            self.check()
+        now, found = entries.pop(self.name).modified, []
+        for entry in entries.values():
+            claim = self._of(entry)
+            if claim is None:
+                continue
+            if claim.process.is_dead or (now - entry.modified).total_seconds() > DEAD_AFTER:
+                log.info("the claim of a run that is dead is removed: %s", printable(entry.name))
+                self.storage.delete(entry.name)
+            else:
+                found.append((entry.name, claim))
+        return found
+
+    def _of(self, entry: Entry) -> Claim | None:
+        try:
+            return Claim.read(self.storage.read(entry.name))
+        except StorageError as fault:
+            if fault.kind == "NotFound":  # left between listing and reading
+                return None
+            raise
+
+    def _refusal(self, other: Claim) -> ClaimError:
+        who = f"process {other.process.pid} on {printable(other.process.machine)}, since {printable(other.since)}"
+        return ClaimError(
+            f"another run is at work in {self.destination.url} ({who}): wait for it, or take another --out; if that "
+            f"machine is gone, its claim ends {DEAD_AFTER:g} s after its last sign of life"
+        )
+
+
+@contextmanager
+def claimed(destination: Storage) -> Iterator[Claiming]:
+    """Hold a destination while the work inside goes on.
+
+    Raises:
+        ClaimError: another run is at work there.
+        StorageError: it cannot be reached.
+    """
+    claiming = Claiming(destination)
+    claiming.take()
+    try:
+        with told_every(SIGN_EVERY, claiming.sign):
+            yield claiming
+    finally:
+        claiming.leave()
+
+
+def _boot() -> str:
+    """Of this machine, until it is started anew, and its space of process numbers; empty where that is not told."""
+    try:
+        boot = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+        return f"{boot} {os.readlink('/proc/self/ns/pid')}"
+    except OSError:
+        return ""
+
+
+def _born(pid: int) -> str:
+    """When a process of this machine began, in ticks of its clock; empty if none lives or it is not told."""
+    try:
+        state, *facts = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return "" if state in "ZX" else facts[18]
+    except (OSError, ValueError, IndexError):
+        return ""
