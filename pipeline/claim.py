@@ -153,7 +153,7 @@ class Claiming:
             self.check()
         now, found = entries.pop(self.name).modified, []
         for entry in entries.values():
-            claim = self._of(entry)
+            claim = self.of(entry)
             if claim is None:
                 continue
             if claim.process.is_dead or (now - entry.modified).total_seconds() > DEAD_AFTER:
@@ -163,7 +163,8 @@ class Claiming:
                 found.append((entry.name, claim))
         return found
 
-    def _of(self, entry: Entry) -> Claim | None:
+    def of(self, entry: Entry) -> Claim | None:
+        """A claim that was listed; None if its run has left since."""
         try:
             return Claim.read(self.storage.read(entry.name))
         except StorageError as fault:
@@ -194,6 +195,16 @@ def claimed(destination: Storage) -> Iterator[Claiming]:
             yield claiming
     finally:
         claiming.leave()
+
+
+def claims(destination: Storage) -> list[Claim]:
+    """Claims of runs that hold a destination and are not known to be dead; nothing is changed.
+
+    Without a claim of one's own there is no age: a run of another machine that died is named until the next one begins.
+    """
+    claiming = Claiming(destination)
+    found = [claiming.of(entry) for entry in claiming.storage.files()]
+    return [claim for claim in found if claim is not None and claim.holds and not claim.process.is_dead]
 
 
 def _boot() -> str:

@@ -14,6 +14,7 @@ from pipeline.claim import Claiming, claimed
 from pipeline.delivery import Delivery, DeliverySettings
 from pipeline.execution import RunError, Watcher, cluster, stream
 from pipeline.ledger import FAILED, Ledger
+from pipeline.records import Records
 from pipeline.settings import RunSettings
 from pipeline.storage import Storage
 from stages.contracts import MANIFEST, SOUND, Row, rows_of, table_of
@@ -135,6 +136,7 @@ def _run(
     mix: bool,
 ) -> Summary:
     state = resume(MANIFEST.check(manifest), settings.fingerprint, Ledger(destination), mix=mix)
+    Records(destination).begin(manifest, settings.fingerprint, settings.facts)
     summary = Summary(total=manifest.num_rows, skipped=state.done, failures=list(state.hopeless))
     readable = pc.is_null(state.todo["error"])
     broken, todo = state.todo.filter(pc.invert(readable)), state.todo.filter(readable)

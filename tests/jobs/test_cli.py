@@ -54,7 +54,7 @@ def test_help_imports_nothing_heavy() -> None:
     "command",
     [
         [], ["score"], ["demo"], ["weights"], ["weights", "inspect"], ["weights", "pull"], ["corpus"],
-        ["corpus", "make"], ["prepare"], ["train"], ["evaluate"],
+        ["corpus", "make"], ["prepare"], ["train"], ["evaluate"], ["status"], ["failures"],
     ],
 )  # fmt: skip
 def test_every_command_explains_itself(command: list[str]) -> None:
