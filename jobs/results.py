@@ -1,4 +1,4 @@
-"""What `status` and `failures` do: tell how a destination stands, from what lies in it alone."""
+"""What `status`, `failures` and `retry` do: a destination is understood from what lies in it alone."""
 
 from __future__ import annotations
 
@@ -41,6 +41,24 @@ def failures_command(destination: Destination, as_json: Json = False) -> None:
         else:
             _list(found)
     raise typer.Exit(SOME_FAILED if found.failures else ALL_DONE)
+
+
+def retry_command(
+    destination: Destination,
+    failed: Annotated[
+        bool, typer.Option("--failed", help="Also files that failed for what they are, such as NotAVideo.")
+    ] = False,
+    address: Annotated[str | None, typer.Option(help="A Ray cluster; one is started here if left out.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Go on with the latest run of a destination: what waits, and what failed and may go better now."""
+    from jobs.cli import ALL_DONE, SOME_FAILED, reported
+
+    with reported():
+        from jobs.scoring import retry_destination
+
+        summary = retry_destination(destination, failed=failed, address=address, as_json=as_json)
+    raise typer.Exit(SOME_FAILED if summary.failures else ALL_DONE)
 
 
 def _standing(destination: str) -> Standing:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 from jobs.view import Bars, Lines, show_summary
 from models.source import ModelSource
 from pipeline.execution import check_address
+from pipeline.records import Records, RunRecord
 from pipeline.run import Summary, run
 from pipeline.settings import RunSettings
 from pipeline.sources import discover
@@ -77,14 +79,61 @@ def score_sources(order: Order, *, as_json: bool = False) -> Summary:
     settings = order.settings()
     manifest = discover(order.sources, destination, order.limit)
     destination.check(write=True)
-    with (Bars() if sys.stderr.isatty() else Lines()).shown() as view:
+    with _view() as view:
         summary = run(manifest, settings, destination, view, address=order.address, mix=order.force)
-    elapsed = time.monotonic() - started
+    _tell(summary, settings, destination, time.monotonic() - started, as_json)
+    return summary
+
+
+def retry_destination(out: str, *, failed: bool = False, address: str | None = None, as_json: bool = False) -> Summary:
+    """Go on with the latest run of a destination as its record has it: what waits, and what failed and may go better.
+
+    Args:
+        failed: try files again that failed for what they are, too.
+
+    Raises:
+        SettingsError: the weights are not what they were.
+        The errors of `Records` and `run`, each one line.
+    """
+    started = time.monotonic()
+    if address:
+        check_address(address)
+    destination = Storage.open(out)
+    destination.check(write=True)
+    records = Records(destination)
+    record = records.latest()
+    if record is None:
+        raise SettingsError(f"{destination.url} holds no run of diff-v2m: name the --out of a run")
+    settings = _settings_of(record)
+    with _view() as view:
+        summary = run(records.manifest(record), settings, destination, view, address=address, hopeless_too=failed)
+    _tell(summary, settings, destination, time.monotonic() - started, as_json)
+    return summary
+
+
+def _settings_of(record: RunRecord) -> RunSettings:
+    """The settings of a recorded run, if they still make the same music."""
+    try:
+        settings = RunSettings.of_record(record.settings)
+    except (TypeError, KeyError, AttributeError):
+        raise SettingsError(f"the run of {record.started} was recorded by another version: use `score`") from None
+    if settings.fingerprint != record.fingerprint:
+        raise SettingsError(
+            f"{settings.model.name} makes other music than in the run of {record.started} (fingerprint "
+            f"{settings.fingerprint}, not {record.fingerprint}): bring back its weights, or `score` to another --out"
+        )
+    return settings
+
+
+def _view() -> AbstractContextManager[Bars | Lines]:
+    return (Bars() if sys.stderr.isatty() else Lines()).shown()
+
+
+def _tell(summary: Summary, settings: RunSettings, destination: Storage, elapsed: float, as_json: bool) -> None:
     if as_json:
         print(json.dumps(_report(summary, settings, destination, elapsed)))
     else:
         show_summary(summary, destination.url, elapsed)
-    return summary
 
 
 def _check_weights(model: ModelSource) -> None:

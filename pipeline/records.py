@@ -31,7 +31,7 @@ class RunRecord:
         total: rows of its manifest.
         machine: where it was started.
         started: ISO 8601, UTC.
-        facts: of its settings, for people.
+        settings: as `RunSettings.record`.
     """
 
     name: str
@@ -39,7 +39,7 @@ class RunRecord:
     total: int
     machine: str
     started: str
-    facts: Mapping[str, Any] = field(default_factory=dict)
+    settings: Mapping[str, Any] = field(default_factory=dict)
 
     @classmethod
     def read(cls, data: bytes, where: str) -> RunRecord:
@@ -57,7 +57,7 @@ class Records:
 
     storage: Storage
 
-    def begin(self, manifest: pa.Table, fingerprint: str, facts: Mapping[str, Any]) -> RunRecord:
+    def begin(self, manifest: pa.Table, fingerprint: str, settings: Mapping[str, Any]) -> RunRecord:
         """Record that a run begins; one that asks for the same as the latest goes on with its record."""
         import pyarrow.parquet as pq
 
@@ -66,9 +66,8 @@ class Records:
             return before
         now = datetime.now(UTC)
         name = f"{now:%Y%m%dT%H%M%S.%fZ}-{uuid.uuid4().hex[:12]}"
-        record = RunRecord(
-            name, fingerprint, manifest.num_rows, socket.gethostname(), now.isoformat(timespec="seconds"), dict(facts)
-        )
+        started = now.isoformat(timespec="seconds")
+        record = RunRecord(name, fingerprint, manifest.num_rows, socket.gethostname(), started, dict(settings))
         sink = pa.BufferOutputStream()
         pq.write_table(manifest, sink, compression="zstd")
         self.storage.write(f"{RUNS}/{name}/{WANTED}", sink.getvalue().to_pybytes())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -71,8 +71,14 @@ class Summary:
         self.seconds.update(dict(row["seconds"] or {}))
 
 
-def resume(manifest: pa.Table, fingerprint: str, ledger: Ledger, *, mix: bool = False) -> Resume:
+def resume(
+    manifest: pa.Table, fingerprint: str, ledger: Ledger, *, mix: bool = False, hopeless_too: bool = False
+) -> Resume:
     """Compare a manifest with the ledger of its destination.
+
+    Args:
+        mix: whether music of another fingerprint may stand there.
+        hopeless_too: whether files that are wrong by themselves are to be tried again, too.
 
     Raises:
         FingerprintError: the destination holds music of another fingerprint, and `mix` does not allow it.
@@ -87,7 +93,7 @@ def resume(manifest: pa.Table, fingerprint: str, ledger: Ledger, *, mix: bool = 
     done = ledger.done(fingerprint, rows)
     latest = {row["item_id"]: row for row in ledger.latest(rows).to_pylist() if row["fingerprint"] == fingerprint}
     failed = {key: row for key, row in latest.items() if row["state"] == FAILED}
-    hopeless = {key for key, row in failed.items() if row["error_type"] in HOPELESS}
+    hopeless = {key for key, row in failed.items() if row["error_type"] in HOPELESS and not hopeless_too}
     ids = manifest["item_id"].to_pylist()
     todo = pa.array([key not in done and key not in hopeless for key in ids], pa.bool_())
     return Resume(
@@ -106,12 +112,14 @@ def run(
     *,
     address: str | None = None,
     mix: bool = False,
+    hopeless_too: bool = False,
 ) -> Summary:
     """Score every row of a manifest that is not done yet.
 
     Args:
         address: of a Ray cluster; one is started on this machine if left out, and if there is anything to do.
         mix: put music of these settings beside music of others.
+        hopeless_too: try files again that failed for what they are.
 
     Raises:
         FingerprintError: another fingerprint in the destination, and `mix` does not allow it.
@@ -122,33 +130,32 @@ def run(
     with claimed(destination) as claim:
         if swept := destination.sweep():
             log.info("%d temporary files of a run that was killed are removed", swept)
-        return _run(manifest, settings, destination, watcher, claim, address=address, mix=mix)
+        ledger = Ledger(destination)
+        state = resume(MANIFEST.check(manifest), settings.fingerprint, ledger, mix=mix, hopeless_too=hopeless_too)
+        Records(destination).begin(manifest, settings.fingerprint, settings.record)
+        summary = Summary(total=manifest.num_rows, skipped=state.done, failures=list(state.hopeless))
+        for row in _settled(state, settings, destination, watcher, claim, address):
+            summary.add(row)
+    return summary
 
 
-def _run(
-    manifest: pa.Table,
+def _settled(
+    state: Resume,
     settings: RunSettings,
     destination: Storage,
     watcher: Watcher,
     claim: Claiming,
-    *,
     address: str | None,
-    mix: bool,
-) -> Summary:
-    state = resume(MANIFEST.check(manifest), settings.fingerprint, Ledger(destination), mix=mix)
-    Records(destination).begin(manifest, settings.fingerprint, settings.facts)
-    summary = Summary(total=manifest.num_rows, skipped=state.done, failures=list(state.hopeless))
+) -> Iterator[Row]:
+    """Ledger rows of what was to do, as they are written."""
     readable = pc.is_null(state.todo["error"])
     broken, todo = state.todo.filter(pc.invert(readable)), state.todo.filter(readable)
     watcher.begin(todo.num_rows)
     if broken.num_rows:  # what cannot even be opened needs no worker
         record = Delivery(DeliverySettings(destination, settings, 0, state.attempts))
-        for row in record(table_of(rows_of(broken), SOUND)).to_pylist():
-            summary.add(row)
+        yield from record(table_of(rows_of(broken), SOUND)).to_pylist()
     if todo.num_rows:
         with cluster(address):
             for table in stream(todo, settings, destination, watcher, state.attempts):
                 claim.check()
-                for row in table.to_pylist():
-                    summary.add(row)
-    return summary
+                yield from table.to_pylist()

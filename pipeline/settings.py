@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
 from functools import cached_property
 from typing import Any
 
@@ -53,6 +55,24 @@ class RunSettings:
             "sampler": self.sampler,
         }
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """Everything that is needed to run with these settings again, from any folder."""
+        name = self.model.name if self.model.preset is not None else os.path.abspath(self.model.name)
+        clip = self.clip if self.clip == TINY.name else os.path.abspath(self.clip)
+        own = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in ("model", "clip")}
+        return {"model": name, "weights": self.model.weights, "clip": clip} | own
+
+    @classmethod
+    def of_record(cls, record: Mapping[str, Any]) -> RunSettings:
+        """The settings that a record tells of.
+
+        Raises:
+            TypeError, KeyError: it is of another version.
+        """
+        own = dict(record)
+        return cls(model=ModelSource(own.pop("model"), own.pop("weights")), **own)
 
     @property
     def facts(self) -> dict[str, Any]:

@@ -55,6 +55,7 @@ def test_help_imports_nothing_heavy() -> None:
     [
         [], ["score"], ["demo"], ["weights"], ["weights", "inspect"], ["weights", "pull"], ["corpus"],
         ["corpus", "make"], ["prepare"], ["train"], ["evaluate"], ["status"], ["failures"],
+        ["retry"],
     ],
 )  # fmt: skip
 def test_every_command_explains_itself(command: list[str]) -> None:

@@ -1,4 +1,4 @@
-"""`status` and `failures`: what they print of a destination, and what names from strangers cannot do to a terminal."""
+"""`status`, `failures` and `retry`: what they tell and do, and what names from strangers cannot do to a terminal."""
 
 from __future__ import annotations
 
@@ -10,10 +10,13 @@ from typer.testing import CliRunner
 
 from jobs.cli import app
 from pipeline.ledger import Ledger
-from pipeline.records import Records
+from pipeline.records import ABOUT, RUNS, Records
+from pipeline.settings import RunSettings
 from pipeline.storage import Storage
+from stages.contracts import MANIFEST, table_of
 from tests.pipeline.test_ledger import failed, row
 from tests.pipeline.test_standing import manifest
+from tests.stages.rows import common
 
 
 @pytest.fixture
@@ -43,7 +46,43 @@ def test_failures(scored: Path) -> None:
     assert (found["output"], found["error_type"]) == ("b.mp4", "NotAVideo")
 
 
-@pytest.mark.parametrize("command", ["status", "failures"])
+def unreadable(storage: Storage, settings: RunSettings) -> None:
+    """A run of one video that could not even be opened, recorded with its failure."""
+    error = {"stage": "discover", "type": "Unreadable", "message": "no rights"}
+    wanted = table_of([common("a") | {"output": "a.mp4", "error": error}], MANIFEST)
+    Records(storage).begin(wanted, settings.fingerprint, settings.record)
+
+
+def test_retry_runs_what_was_recorded(tmp_path: Path) -> None:
+    storage = Storage.open(tmp_path / "scored")
+    settings = RunSettings(seed=5, steps=2)
+    unreadable(storage, settings)
+    for attempt in (1, 2):
+        result = CliRunner().invoke(app, ["retry", str(tmp_path / "scored"), "--json"])
+        assert result.exit_code == 3, result.stderr
+        told = json.loads(result.stdout)
+        assert (told["total"], told["failed"], told["settings"]["seed"]) == (1, 1, 5)
+        latest = Ledger(storage).latest().to_pylist()
+        assert [(row["attempt"], row["fingerprint"]) for row in latest] == [(attempt, settings.fingerprint)]
+    assert len(Records(storage).all()) == 1
+
+
+def test_retry_refuses_other_music(tmp_path: Path) -> None:
+    storage = Storage.open(tmp_path)
+    unreadable(storage, RunSettings())
+    (run,) = Records(storage).all()
+    about = f"{RUNS}/{run.name}/{ABOUT}"
+    for changed, says in (
+        (storage.read(about).replace(run.fingerprint.encode(), b"0" * 16), "makes other music than in the run"),
+        (storage.read(about).replace(b'"take"', b'"take_number"'), "was recorded by another version"),
+    ):
+        storage.write(about, changed)
+        result = CliRunner().invoke(app, ["retry", str(tmp_path)])
+        assert result.exit_code == 2
+        assert says in result.stderr
+
+
+@pytest.mark.parametrize("command", ["status", "failures", "retry"])
 def test_a_folder_without_a_run_is_one_line(command: str, tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "none"):
         result = CliRunner().invoke(app, [command, str(folder)])

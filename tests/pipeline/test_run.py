@@ -158,6 +158,13 @@ def test_lost_and_changed_files_are_done_again(
     assert set(left.attempts.values()) == {1}
 
 
+def test_settings_come_back_from_their_record() -> None:
+    for settings in (QUICK, RunSettings(guidance=1.5, take=2, sampler="ddim", device="cpu")):
+        assert RunSettings.of_record(json.loads(json.dumps(settings.record))) == settings
+    elsewhere = RunSettings(model=ModelSource("weights/x.safetensors"), clip="weights/clip.safetensors").record
+    assert (Path(elsewhere["model"]).is_absolute(), Path(elsewhere["clip"]).is_absolute()) == (True, True)
+
+
 def test_two_runs_do_not_share_a_destination(scored: tuple[Storage, Summary, Told], videos: Path) -> None:
     destination = scored[0]
     manifest = discover([str(videos)], destination)

@@ -59,7 +59,7 @@ def test_two_runs_into_one_destination_count_together_and_the_same_one_once(dest
     records.begin(manifest("q"), "another", {})
     second = records.begin(manifest("b", "c"), "F", {"seed": 1})
     assert [run.name for run in records.all()][-1] == second.name
-    assert (second.total, second.facts) == (2, {"seed": 1})
+    assert (second.total, second.settings) == (2, {"seed": 1})
     found = standing(destination)
     assert (found.total, found.waiting, found.rate, found.hours_left) == (3, 3, 0.0, None)
 
