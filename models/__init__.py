@@ -3,8 +3,8 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from models.conditions import Conditions
     from models.diffv2m import DiffV2M, Features, load_model
-    from models.dit import Conditions
 
 __all__ = ["Conditions", "DiffV2M", "Features", "load_model"]
 

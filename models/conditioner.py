@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -96,41 +95,6 @@ class RhythmPredictor(nn.Module):
         return self.transformer(x)[:, 1:]
 
 
-class Calibration(nn.Module):
-    """Predicted curves spread as those of music are, channel by channel: its quantiles in place of the prediction's.
-
-    The likeliest value of every moment is never as still as a pause nor as strong as a stroke: taken as it is, it asks
-    for music that is always half loud. Order is kept: what was stronger stays so.
-    """
-
-    POINTS = 65
-
-    predicted: Tensor
-    measured: Tensor
-
-    def __init__(self, channels: int) -> None:
-        super().__init__()
-        for name in ("predicted", "measured"):  # until they are measured, nothing changes between -4 and 4
-            self.register_buffer(name, torch.linspace(-4, 4, self.POINTS).repeat(channels, 1))
-
-    def forward(self, curve: Tensor) -> Tensor:
-        """[clips, channels, steps] -> the same shape: straight lines between the quantiles, flat outside."""
-        values = curve.transpose(0, 1).flatten(1).contiguous()
-        after = torch.searchsorted(self.predicted, values).clamp(1, self.POINTS - 1)
-        low, high = self.predicted.gather(1, after - 1), self.predicted.gather(1, after)
-        share = ((values - low) / (high - low).clamp(min=1e-6)).clamp(0, 1)
-        spread = torch.lerp(self.measured.gather(1, after - 1), self.measured.gather(1, after), share)
-        return spread.unflatten(1, (len(curve), -1)).transpose(0, 1)
-
-    def measure(self, predicted: Tensor, measured: Tensor) -> None:
-        """Take the quantiles of curves [channels, values] as predicted, and as measured of the music."""
-        points = torch.linspace(0, 1, self.POINTS, dtype=torch.float64)
-        for buffer, values in ((self.predicted, predicted), (self.measured, measured)):
-            # By numpy: torch's own quantile takes no more than 16 million values.
-            found = np.quantile(values.double().cpu().numpy(), points.numpy(), axis=1)
-            buffer.copy_(torch.from_numpy(found.T))
-
-
 class CurvePredictor(nn.Module):
     """Predicts the rhythm curve at its own rate from semantic features and the picture's pace.
 
@@ -153,7 +117,6 @@ class CurvePredictor(nn.Module):
             self.tempo_out = nn.Sequential(
                 nn.LayerNorm(pooled), nn.Linear(pooled, width), nn.GELU(), nn.Linear(width, 2)
             )
-        self.calibration = Calibration(curve.channels) if curve.calibrated else None
         self.class_embedding = nn.Embedding(3, width)
         self.transformer = PredictorTransformer(config.predictor, width, curve.channels * self.GROUP)
 

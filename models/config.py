@@ -65,14 +65,12 @@ class CurveConfig:
         channels: numbers of a step.
         pace: channels of the picture's pace, at the same rate, that the predictor reads (`models.pace`).
         groove: whether the predictor chooses a steady beat first, which the curve then has (`models.groove`).
-        calibrated: whether predicted curves are spread as those of music are (`models.conditioner.Calibration`).
     """
 
     stride: int = 1
     channels: int = 3
     pace: int = 2
     groove: bool = False
-    calibrated: bool = False
 
     def check(self) -> None:
         """Raises ConfigError: a number is not one that a curve can have."""

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 from models.autoencoder import build_autoencoder
 from models.checkpoint import Checkpoint, Weights, open_checkpoint, problems_of, raise_problems
 from models.conditioner import Conditioner, CurvePredictor, pad, real_rhythm_grid, standardise, tokens_of_curve
+from models.conditions import Conditions, TokenSet
 from models.config import ModelConfig
-from models.dit import Conditions, DiT, TokenSet
+from models.dit import DiT
 from models.groove import CHANNELS, Groove, groove_of_picture
 from models.harmony import UNKNOWN, key_number
 from models.rhythm import FASTEST, MODERATE, SLOWEST
@@ -85,9 +86,7 @@ class DiffV2M(nn.Module):
     @torch.inference_mode()
     def predict_rhythm(self, features: Sequence[Features]) -> Tensor:
         """The rhythm that the picture asks for: [clips, steps, 1 or 16]; a curve [clips, channels, its own steps]."""
-        rhythm = self.predicted([g for f in features for g in ([f] if f.groove else self.grooved([f]))])
-        calibration = getattr(self.conditioner.predictor, "calibration", None)
-        return rhythm if calibration is None else calibration(rhythm)
+        return self.predicted([g for f in features for g in ([f] if f.groove else self.grooved([f]))])
 
     @torch.inference_mode()
     def grooved(self, features: Sequence[Features], starts: Sequence[float] = (0.0,)) -> list[Features]:
@@ -139,7 +138,7 @@ class DiffV2M(nn.Module):
         return predictor.tempo(self._padded([f.semantic for f in features]), self._pace(features))
 
     def predicted(self, features: Sequence[Features]) -> Tensor:
-        """`predict_rhythm` as training takes it: with gradients, and before it is calibrated."""
+        """`predict_rhythm` as training takes it: with gradients, and with the grooves that the features have."""
         semantic = self._padded([f.semantic for f in features])
         label = self._numbers([f.class_label for f in features]).long()
         if self.config.curve is not None:

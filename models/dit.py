@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.conditions import Conditions, TokenSet
 from models.config import CurveConfig, Emotion, GlobalCond, ModelConfig, Residual
-from models.harmony import KEYS
+from models.harmony import key_profiles
 from models.transformer import (
     CrossAttention,
     FeedForward,
@@ -24,77 +25,6 @@ from models.transformer import (
 
 SWITCH = 0.2
 """Timestep of the hard switch: the semantic branch above it, the rhythm branch at and below."""
-
-
-@dataclass(frozen=True)
-class TokenSet:
-    """Condition tokens [clips, steps, width] and their mask [clips, steps], true where a token counts."""
-
-    tokens: Tensor
-    mask: Tensor
-
-    def with_null(self) -> TokenSet:
-        """The set followed by its null half: zero tokens under the same mask."""
-        return TokenSet(torch.cat((self.tokens, torch.zeros_like(self.tokens))), torch.cat((self.mask, self.mask)))
-
-
-@dataclass(frozen=True)
-class Conditions:
-    """Everything that steers the DiT.
-
-    Attributes:
-        semantic, rhythm, color: token sets.
-        global_cond: [clips, 3 * width].
-        curve: [clips, 2 * channels, steps], the rhythm curve on the window's own time axis and, behind its channels, a
-            flag for each: 1 where it is given, 0 where it is left to the model. None in a model without a curve.
-        key: [clips] number of the music's key, 0 where it is left to the model. None in a model that is told none.
-    """
-
-    semantic: TokenSet
-    rhythm: TokenSet
-    color: TokenSet
-    global_cond: Tensor
-    curve: Tensor | None = None
-    key: Tensor | None = None
-
-    def __len__(self) -> int:
-        return len(self.global_cond)
-
-    def with_null(self) -> Conditions:
-        """The conditions followed by their null half, as guidance wants them; the global vector is kept."""
-
-        def doubled(x: Tensor | None) -> Tensor | None:
-            return None if x is None else torch.cat((x, torch.zeros_like(x)))
-
-        whole = torch.cat((self.global_cond, self.global_cond))
-        return self._with(TokenSet.with_null, whole, doubled(self.curve), doubled(self.key))
-
-    def rows(self, index: Tensor | slice) -> Conditions:
-        """The conditions of some clips."""
-        curve, key = (None if x is None else x[index] for x in (self.curve, self.key))
-        return self._with(lambda s: TokenSet(s.tokens[index], s.mask[index]), self.global_cond[index], curve, key)
-
-    @staticmethod
-    def concatenated(parts: Sequence[Conditions]) -> Conditions:
-        """The clips of several conditions, one after another."""
-
-        def joined(sets: Iterable[TokenSet]) -> TokenSet:
-            tokens, masks = zip(*((s.tokens, s.mask) for s in sets), strict=True)
-            return TokenSet(torch.cat(tokens), torch.cat(masks))
-
-        return Conditions(
-            semantic=joined(part.semantic for part in parts),
-            rhythm=joined(part.rhythm for part in parts),
-            color=joined(part.color for part in parts),
-            global_cond=torch.cat([part.global_cond for part in parts]),
-            curve=None if parts[0].curve is None else torch.cat([p.curve for p in parts if p.curve is not None]),
-            key=None if parts[0].key is None else torch.cat([p.key for p in parts if p.key is not None]),
-        )
-
-    def _with(
-        self, change: Callable[[TokenSet], TokenSet], global_cond: Tensor, curve: Tensor | None, key: Tensor | None
-    ) -> Conditions:
-        return Conditions(change(self.semantic), change(self.rhythm), change(self.color), global_cond, curve, key)
 
 
 @dataclass(frozen=True)
@@ -356,20 +286,18 @@ class DiT(nn.Module):
         if config.curve is not None:
             self.curve_input = CurveInput(config.curve, config.patch, width)
         if config.key:
-            self.to_key_embed = nn.Embedding(1 + KEYS, width)
-            nn.init.zeros_(self.to_key_embed.weight)
+            self.key_input = nn.Linear(key_profiles().shape[1], width, bias=False)
 
     def forward(self, latents: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
         """`latents` [batch, channels, frames], `t` [batch] in [0, 1] -> velocity [batch, channels, frames]."""
         vector = self.to_global_embed(conditions.global_cond) + self.to_timestep_embed(self.timestep_features(t))
-        if conditions.key is not None:
-            vector = vector + self.to_key_embed(conditions.key)
-        added = self.curve_input(conditions.curve, latents.shape[-1]) if conditions.curve is not None else None
         context = self._context(conditions, latents.shape[-1])
         if not self.prepends:
             context = replace(context, global_cond=vector)
         x = self.preprocess_conv(latents) + latents
-        x = self.transformer(x, added, vector[:, None] if self.prepends else None, t, context)
+        x = self.transformer(
+            x, self._added(conditions, latents.shape[-1]), vector[:, None] if self.prepends else None, t, context
+        )
         return self.postprocess_conv(x) + x
 
     def guided(self, latents: Tensor, t: Tensor, conditions: Conditions, guidance: float) -> Tensor:
@@ -379,6 +307,19 @@ class DiT(nn.Module):
         both = self(torch.cat((latents, latents)), torch.cat((t, t)), conditions.with_null())
         conditioned, null = both.chunk(2)
         return null + guidance * (conditioned - null)
+
+    def _added(self, conditions: Conditions, frames: int) -> Tensor | None:
+        """What curve and key add to the tokens at the input: [batch, tokens or 1, width].
+
+        The key reaches the output by the residual path at once; as modulation alone it went unheard.
+        """
+        parts = []
+        if conditions.curve is not None:
+            parts.append(self.curve_input(conditions.curve, frames))
+        if conditions.key is not None:
+            profiles = key_profiles().to(self.key_input.weight)
+            parts.append(self.key_input(profiles[conditions.key])[:, None])
+        return sum(parts[1:], parts[0]) if parts else None
 
     def _context(self, conditions: Conditions, frames: int) -> Context:
         """The condition tokens, embedded, as the first block sees them."""

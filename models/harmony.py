@@ -8,10 +8,12 @@ its tonic is drawn.
 from __future__ import annotations
 
 import hashlib
+from functools import lru_cache
 
+import torch
 from torch import Tensor
 
-from models.analysis import SAMPLE_RATE, Key, chroma, key_of
+from models.analysis import PROFILES, SAMPLE_RATE, Key, chroma, key_of
 
 KEYS = 24
 UNKNOWN = 0
@@ -38,6 +40,21 @@ def key_number_of(key: Key) -> int:
 def key_of_music(audio: Tensor, sample_rate: int = SAMPLE_RATE) -> int:
     """The number of the key that music [samples] or [channels, samples] has, 0..24."""
     return key_number_of(key_of(chroma(audio, sample_rate)))
+
+
+@lru_cache(maxsize=1)
+def key_profiles() -> Tensor:
+    """How well each pitch class fits each key, and its mode: [25, 13], zeros for no key.
+
+    Krumhansl and Kessler's ratings with a mean of 0 and a deviation of 1, then 1 for major and -1 for minor. Keys that
+    share notes are alike here, so what is learned of one is known of the others.
+    """
+    table = torch.zeros(1 + KEYS, 13, device="cpu")  # kept: never on the meta device
+    for number in range(1, 1 + KEYS):
+        ratings = torch.tensor(PROFILES["major" if is_major(number) else "minor"], device="cpu").roll((number - 1) % 12)
+        table[number, :12] = (ratings - ratings.mean()) / ratings.std(correction=0)
+        table[number, 12] = 1.0 if is_major(number) else -1.0
+    return table
 
 
 def drawn_tonic(draw: str) -> int:

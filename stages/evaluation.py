@@ -251,7 +251,7 @@ class Evaluation:
         """Conditions of all windows of all rows, one after another."""
         import torch
 
-        from models.dit import Conditions
+        from models.conditions import Conditions
 
         features = []
         for row, timeline in zip(rows, timelines, strict=True):

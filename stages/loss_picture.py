@@ -12,7 +12,7 @@ import numpy.typing as npt
 PANEL_WIDTH, PANEL_HEIGHT, MARGIN = 520, 300, 56
 BACKGROUND, INK, SOFT = (22, 18, 16), (236, 232, 228), (110, 100, 94)  # blue, green, red
 COLORS = ((80, 190, 255), (215, 200, 90), (140, 220, 140), (200, 140, 240), (120, 160, 250), (170, 170, 170))
-LEFT_OUT = {"step", "rate", "gradient", "prior", "loss"}
+LEFT_OUT = {"step", "rate", "gradient", "prior", "loss", "logit_scale"}
 SMOOTHING = 0.8
 """How much of the value before stays in the drawn line."""
 
@@ -48,7 +48,8 @@ def _panel(canvas: npt.NDArray[np.uint8], left: int, title: str, rows: list[dict
     cv2.rectangle(canvas, (left, MARGIN), (left + PANEL_WIDTH, bottom), SOFT, 1, cv2.LINE_AA)
     _text(canvas, title, left, MARGIN - 18, 0.6, INK)
     _text(canvas, f"{last:g} steps", left + PANEL_WIDTH - 90, bottom + 24, 0.45, SOFT)
-    names = [name for name in rows[0] if name not in LEFT_OUT and not name.startswith("seconds")] or ["loss"]
+    names = [name for name in rows[0] if name not in LEFT_OUT and not name.startswith("seconds")]
+    names = names if len(names) > 1 else ["loss", *names]  # the whole where it has no parts
     for name, color in zip(names, COLORS, strict=False):
         values = _smooth([row[name] for row in rows if name in row])
         steps = [row["step"] for row in rows if name in row]

@@ -100,7 +100,7 @@ class Sample(Stage):
         import numpy as np
         import torch
 
-        from models.dit import Conditions
+        from models.conditions import Conditions
         from models.harmony import drawn_tonic
 
         features = []

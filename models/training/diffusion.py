@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -11,17 +11,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.conditioner import CurvePredictor
+from models.conditions import Conditions, TokenSet
 from models.diffv2m import DiffV2M, Features
-from models.dit import Conditions, TokenSet
 from models.harmony import UNKNOWN, is_major
 from models.rhythm import MODERATE
 from models.training.data import DiffusionBatch
 from models.training.folder import TrainingError
 from models.training.loop import generator
 
-CALIBRATION_BATCHES = 40
-"""Batches that the spread of predicted curves is measured over."""
 BEHIND = 0.1
 """Weight of latents behind a clip's end: they are thrown away, but the others see them."""
 
@@ -131,29 +128,6 @@ class Draws:
         if kind is Timesteps.LOGIT_NORMAL:
             places = torch.sigmoid(torch.special.ndtri(places))
         return places.float()[self.items]
-
-
-def calibrate(model: DiffV2M, batches: Callable[[int], DiffusionBatch], count: int = CALIBRATION_BATCHES) -> None:
-    """Measure how predicted curves are spread beside those of music, in a model that has them calibrated.
-
-    They are predicted as in use: with the groove that the picture chooses.
-
-    Args:
-        batches: whole batches by step.
-        count: of steps, from 0 on, that are taken.
-    """
-    predictor = model.conditioner.predictor
-    if not (isinstance(predictor, CurvePredictor) and predictor.calibration is not None):
-        return
-    predicted, measured = list[Tensor](), list[Tensor]()
-    for step in range(count):
-        batch = batches(step).to(model.device)
-        features = [g for f in batch.features for g in model.grooved([replace(f, groove=None)])]
-        sounds = batch.rhythm_mask.bool()
-        with torch.no_grad():
-            predicted.append(model.predicted(features).transpose(1, 2)[sounds])
-        measured.append(model.measured(batch.features, batch.rhythm).transpose(1, 2)[sounds])
-    predictor.calibration.measure(torch.cat(predicted).T, torch.cat(measured).T)
 
 
 class DiffusionTask(nn.Module):

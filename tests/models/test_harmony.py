@@ -16,7 +16,17 @@ from models.analysis import Key
 from models.config import ModelConfig
 from models.corpus import compose, render
 from models.diffv2m import DiffV2M, Features
-from models.harmony import CLEAR, KEYS, UNKNOWN, drawn_tonic, is_major, key_number, key_number_of, key_of_music
+from models.harmony import (
+    CLEAR,
+    KEYS,
+    UNKNOWN,
+    drawn_tonic,
+    is_major,
+    key_number,
+    key_number_of,
+    key_of_music,
+    key_profiles,
+)
 from tests.models.training_parts import raw_config
 
 
@@ -56,13 +66,32 @@ def test_noise_has_no_key() -> None:
     assert key_of_music(torch.zeros(44100)) == UNKNOWN
 
 
+def test_keys_that_share_notes_are_alike() -> None:
+    table = key_profiles()
+    assert table.shape == (1 + KEYS, 13)
+    assert table[UNKNOWN].abs().max() == 0
+    c, g, f_sharp = (table[key_number(tonic, True), :12] for tonic in (0, 7, 6))
+    a_minor, c_minor = (table[key_number(tonic, False), :12] for tonic in (9, 0))
+    assert c @ c == pytest.approx(12, rel=1e-4)  # a deviation of 1
+    assert c @ g > c @ c_minor > c @ f_sharp
+    assert c @ a_minor > c @ c_minor
+    assert table[1:13, 12].tolist() == [1.0] * 12
+    assert table[13:, 12].tolist() == [-1.0] * 12
+
+
+def test_profiles_have_numbers_where_networks_have_none() -> None:
+    key_profiles.cache_clear()
+    with torch.device("meta"):
+        assert key_profiles().device.type == "cpu"
+
+
 @pytest.fixture(scope="module")
 def model() -> DiffV2M:
     raw = raw_config()
     raw["model"]["diffusion"]["config"] |= {"key": True}
     torch.manual_seed(0)
     model = DiffV2M(ModelConfig.from_dict(raw), parts=("conditioner", "dit")).eval()
-    for network in (model.dit.to_key_embed, *(block.modulation.project for block in model.dit.transformer.layers)):
+    for network in (model.dit.key_input, *(block.modulation.project for block in model.dit.transformer.layers)):
         torch.nn.init.normal_(network.weight, std=0.3)  # what training begins at zero must be heard too
     return model
 
@@ -132,4 +161,4 @@ def test_mode_is_learned_from_color(model: DiffV2M) -> None:
     assert losses[0] > 0.5 * math.log(2)
     assert losses[-1] < 0.1
     unknown = [replace(f, key=UNKNOWN) for f in features]
-    assert float(task._mode_loss(unknown)) == 0.0
+    assert float(task._mode_loss(unknown).detach()) == 0.0

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 
 import models
+from models.conditions import Conditions, TokenSet
 from models.config import ModelConfig
 from models.diffv2m import DiffV2M, peak_normalised
-from models.dit import Conditions, TokenSet
 from tests.parity import COMMITTED
 
 FUSIONS = ["FiLM_choose", "FiLM", "preFiLM", "preFiLM_gate", "gate", "choose", "none", "only_clip", "mean"]

@@ -15,9 +15,10 @@ from torch import Tensor
 
 import models
 from models.conditioner import tokens_of_curve
+from models.conditions import Conditions, TokenSet
 from models.config import ConfigError, ModelConfig
 from models.diffv2m import DiffV2M
-from models.dit import Conditions, TokenSet, patched, unpatched
+from models.dit import patched, unpatched
 from models.pace import pace_curve
 from tests.parity import COMMITTED
 
