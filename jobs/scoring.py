@@ -99,7 +99,7 @@ def retry_destination(out: str, *, failed: bool = False, address: str | None = N
     if address:
         check_address(address)
     destination = Storage.open(out)
-    destination.check(write=True)
+    destination.check()
     records = Records(destination)
     record = records.latest()
     if record is None:

@@ -89,3 +89,4 @@ def test_a_folder_without_a_run_is_one_line(command: str, tmp_path: Path) -> Non
         assert result.exit_code == 2
         assert result.stderr.startswith("error: ")
         assert result.stderr.count("\n") == 1
+    assert list(tmp_path.iterdir()) == []  # nothing is made where nothing was
