@@ -16,7 +16,7 @@ from jobs.corpus import corpus_app
 from jobs.evaluating import evaluate_command
 from jobs.options import PresetName, WeightSet
 from jobs.preparing import prepare_command
-from jobs.results import failures_command, retry_command, status_command
+from jobs.results import failures_command, report_command, retry_command, status_command
 from jobs.training import train_command
 
 ALL_DONE, OUR_FAULT, WRONG_USAGE, SOME_FAILED = 0, 1, 2, 3
@@ -145,6 +145,7 @@ def weights_pull(
 app.command("status")(status_command)
 app.command("failures")(failures_command)
 app.command("retry")(retry_command)
+app.command("report")(report_command)
 app.command("prepare")(prepare_command)
 app.command("evaluate")(evaluate_command)
 app.command("train")(train_command)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -41,6 +42,24 @@ def failures_command(destination: Destination, as_json: Json = False) -> None:
         else:
             _list(found)
     raise typer.Exit(SOME_FAILED if found.failures else ALL_DONE)
+
+
+def report_command(
+    destination: Destination,
+    out: Annotated[
+        Path | None, typer.Option("--out", "-o", help="File for the page; report.html in the destination if left out.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Write a page about a destination: outcome, speed, failures, and every result to be seen and heard."""
+    from jobs.cli import reported
+
+    with reported():
+        from pipeline.report import write_report
+        from pipeline.storage import Storage
+
+        where = write_report(Storage.open(destination), out)
+        typer.echo(json.dumps({"report": where}) if as_json else f"the report is {where}")
 
 
 def retry_command(

@@ -29,7 +29,7 @@ class Standing:
         total: videos of all these runs' manifests.
         done, waiting: videos whose music stands, videos that are not settled yet.
         failures: ledger rows of those that failed, by output.
-        attempts: ledger rows of the run's videos.
+        rows: the ledger's, of every attempt at these videos.
         music: seconds of music that stand.
         seconds: of each stage, all attempts together.
         last: when the ledger was last written.
@@ -42,12 +42,17 @@ class Standing:
     done: int
     failures: list[Row]
     waiting: int
-    attempts: int
+    rows: pa.Table
     music: float
     seconds: Counter[str] = field(default_factory=Counter)
     last: datetime | None = None
     rate: float = 0.0
     at_work: tuple[Claim, ...] = ()
+
+    @property
+    def attempts(self) -> int:
+        """At all videos together."""
+        return self.rows.num_rows
 
     @property
     def hours_left(self) -> float | None:
@@ -107,7 +112,7 @@ def standing(destination: Storage) -> Standing:
         done=done.num_rows,
         failures=failed.to_pylist(),
         waiting=len(wanted) - latest.num_rows,
-        attempts=rows.num_rows,
+        rows=rows,
         music=float(pc.sum(done["duration"]).as_py() or 0.0),
         seconds=_seconds(rows),
         last=pc.max(rows["finished"]).as_py(),

@@ -103,7 +103,7 @@ class Mux(Stage):
             raise ItemError("MuxFailed", f"the picture does not fit a {video.suffix} file: {reason}")
 
     def _facts(self, row: Row) -> dict[str, Any]:
-        """The sidecar, an entry a line. Cuts in seconds; rhythm one value (or 16) a second."""
+        """The sidecar, an entry a line. Cuts in seconds; rhythm one value (or 16) a second; `levels`."""
         odf = row["rhythm"].shape[2] == 1
         return self.settings.facts | {
             "item_id": row["item_id"],
@@ -113,8 +113,18 @@ class Mux(Stage):
             "samples": len(row["waveform"]),
             "cuts": [round(float(cut), 3) for cut in row["cuts"]],
             "rhythm": joined_curve(row["rhythm"], row["duration"]).round(5).squeeze(1 if odf else ()).tolist(),
+            "levels": levels(row["waveform"]),
             "seconds": {stage: round(seconds, 3) for stage, seconds in row["seconds"].items()},
         }
+
+
+def levels(waveform: Any, parts: int = 240) -> list[int]:
+    """The peak of each of so many equal parts of a waveform [samples, channels] of 16 bit, in percent of full scale."""
+    import numpy as np
+
+    peaks = np.abs(waveform.astype(np.int32)).max(1)
+    edges = np.linspace(0, len(peaks), min(parts, len(peaks)) + 1).astype(int)
+    return [round(100 * int(peak) / 32768) for peak in np.maximum.reduceat(peaks, edges[:-1])]
 
 
 def joined_curve(rhythm: Any, duration: float) -> Any:
