@@ -65,12 +65,15 @@ class CurveConfig:
         channels: numbers of a step.
         pace: channels of the picture's pace, at the same rate, that the predictor reads (`models.pace`).
         groove: whether the predictor chooses a steady beat first, which the curve then has (`models.groove`).
+        drawn: whether the predictor draws a curve, as the DiT draws latents, instead of giving the likeliest one.
+            The mean of all that may be has no quiet and no loud seconds; music that follows it has none either.
     """
 
     stride: int = 1
     channels: int = 3
     pace: int = 2
     groove: bool = False
+    drawn: bool = False
 
     def check(self) -> None:
         """Raises ConfigError: a number is not one that a curve can have."""
@@ -79,14 +82,23 @@ class CurveConfig:
             value = getattr(self, name)
             if type(value) is not int or not low <= value <= high:
                 raise ConfigError(f"model configuration: curve.{name} must be {low} to {high}, got {value!r}")
+        if self.drawn and self.stride != 1:
+            raise ConfigError(f"model configuration: a drawn curve has a curve.stride of 1, got {self.stride}")
 
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a model is sampled unless told otherwise: network steps, guidance scale. The released script's numbers."""
+    """How a model is sampled unless told otherwise. The released script's numbers.
+
+    Attributes:
+        steps: calls of the network.
+        guidance: how closely the music follows its conditions; 1 is as trained.
+        rhythm_guidance: how closely a drawn rhythm follows the picture.
+    """
 
     steps: int = 250
     guidance: float = 3.0
+    rhythm_guidance: float = 1.0
 
 
 @dataclass(frozen=True)

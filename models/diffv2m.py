@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,17 +12,20 @@ from torch import Tensor, nn
 
 from models.autoencoder import build_autoencoder
 from models.checkpoint import Checkpoint, Weights, open_checkpoint, problems_of, raise_problems
-from models.conditioner import Conditioner, CurvePredictor, pad, real_rhythm_grid, standardise, tokens_of_curve
+from models.conditioner import Conditioner, pad, real_rhythm_grid, tokens_of_curve
 from models.conditions import Conditions, TokenSet
 from models.config import ModelConfig
 from models.dit import DiT
 from models.groove import CHANNELS, Groove, groove_of_picture
 from models.harmony import UNKNOWN, key_number
+from models.predictor import CurvePredictor, from_drawn, standardise
 from models.rhythm import FASTEST, MODERATE, SLOWEST
-from models.sampler import SAMPLERS
+from models.sampler import SAMPLERS, Velocity, ddim
 
 Array = np.ndarray | Tensor
 PARTS = ("conditioner", "dit", "autoencoder")
+RHYTHM_STEPS = 25
+"""Calls of a predictor that draws."""
 GENERAL_VIDEO = 2
 """The class that the authors' sets always use."""
 
@@ -60,8 +63,8 @@ class Features:
 class DiffV2M(nn.Module):
     """A Diff-V2M model, or the parts of it that were asked for.
 
-    What users call runs without gradients, on the device and in the precision of its part; `predicted`, `measured`,
-    `encoded`, `groove_asked` and `mode_asked` have them, for training.
+    What users call runs without gradients, on the device and in the precision of its part; `predicted`,
+    `rhythm_velocity`, `measured`, `encoded`, `groove_asked` and `mode_asked` have them, for training.
     """
 
     def __init__(self, config: ModelConfig, parts: Collection[str] = PARTS) -> None:
@@ -84,9 +87,62 @@ class DiffV2M(nn.Module):
         return next(self.parameters()).dtype
 
     @torch.inference_mode()
-    def predict_rhythm(self, features: Sequence[Features]) -> Tensor:
-        """The rhythm that the picture asks for: [clips, steps, 1 or 16]; a curve [clips, channels, its own steps]."""
-        return self.predicted([g for f in features for g in ([f] if f.groove else self.grooved([f]))])
+    def predict_rhythm(
+        self,
+        features: Sequence[Features],
+        noise: Tensor | None = None,
+        together: Callable[[Velocity], Velocity] = lambda velocity: velocity,
+    ) -> Tensor:
+        """The rhythm that the picture asks for: [clips, steps, 1 or 16]; a curve [clips, channels, its own steps].
+
+        Args:
+            noise: standard normal, of the curves' shape: what a model that draws its rhythm draws it from.
+            together: makes the velocities of drawn windows agree (`models.windows.together`).
+        """
+        features = [g for f in features for g in ([f] if f.groove else self.grooved([f]))]
+        return self.drawn(features, noise, together) if self.draws else self.predicted(features)
+
+    @property
+    def draws(self) -> bool:
+        """Whether the rhythm of a picture is drawn."""
+        return self.config.curve is not None and self.config.curve.drawn
+
+    @torch.no_grad()
+    def drawn(
+        self,
+        features: Sequence[Features],
+        noise: Tensor | None,
+        together: Callable[[Velocity], Velocity] = lambda velocity: velocity,
+    ) -> Tensor:
+        """Rhythm curves [clips, channels, steps] with the grooves that the features have; see `predict_rhythm`."""
+        if noise is None:
+            raise ValueError("this model draws its rhythm: give the noise that it is drawn from")
+        guidance, hidden = self.config.sampling.rhythm_guidance, torch.zeros(len(features), device=self.device)
+
+        def velocity(x: Tensor, t: Tensor) -> Tensor:
+            seeing = self.rhythm_velocity(x, t, features)
+            if guidance == 1.0:
+                return seeing
+            blind = self.rhythm_velocity(x, t, features, seen=hidden)
+            return blind + guidance * (seeing - blind)
+
+        return from_drawn(ddim(together(velocity), noise.to(self.device, self.dtype), RHYTHM_STEPS))
+
+    def rhythm_velocity(
+        self, noisy: Tensor, t: Tensor, features: Sequence[Features], seen: Tensor | None = None
+    ) -> Tensor:
+        """Velocity of rhythm curves as `models.predictor.as_drawn` scales them, with noise; with gradients.
+
+        Args:
+            noisy: [clips, channels, steps].
+            t: [clips] in [0, 1].
+            seen: [clips] 0 for those whose picture the predictor does not see, else 1; it knows their groove.
+        """
+        semantic, pace = self._padded([f.semantic for f in features]), self._pace(features)
+        if seen is not None:
+            semantic, pace = semantic * seen[:, None, None], pace * seen[:, None, None]
+        label = self._numbers([f.class_label for f in features]).long()
+        return self.conditioner.predictor(semantic, pace, label, self._grooves(features, pace.shape[-1]), (noisy, t))
 
     @torch.inference_mode()
     def grooved(self, features: Sequence[Features], starts: Sequence[float] = (0.0,)) -> list[Features]:
@@ -164,7 +220,8 @@ class DiffV2M(nn.Module):
             features: one per clip, at most a window long.
             real_rhythm: measured rhythms, one per clip, as `real_rhythm_grid` takes them; standardised, as in training.
                 Curves [channels, steps] in a model that has one, as they are.
-            predicted_rhythm: as `predict_rhythm` gives it; encoded as it is. Predicted here if neither rhythm is given.
+            predicted_rhythm: as `predict_rhythm` gives it; encoded as it is. Predicted here if neither rhythm is given,
+                which a model that draws it refuses.
         """
         if real_rhythm is not None:
             rhythm = self.measured(features, real_rhythm)

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from models.lengths import Lengths, Window
+from models.sampler import Velocity
 
 
 def draw_noise(key: str, window: int, channels: int, frames: int) -> Tensor:
@@ -20,6 +21,22 @@ def draw_noise(key: str, window: int, channels: int, frames: int) -> Tensor:
     seed = hashlib.sha256(f"{key}/{window}".encode()).digest()[:8]
     generator = torch.Generator().manual_seed(int.from_bytes(seed, "big") >> 1)
     return torch.randn(channels, frames, generator=generator)
+
+
+def noise_key(seed: int, content_id: str, take: int = 0) -> str:
+    """What the noise of a video is drawn from, and whatever else of its music is left to chance."""
+    return f"{seed}/{content_id}/{take}"
+
+
+def together(timelines: Sequence[Timeline], velocity: Velocity) -> Velocity:
+    """A velocity of all windows of several videos, one after another, made equal where windows of a video overlap."""
+    counts = [len(timeline) for timeline in timelines]
+
+    def blended(x: Tensor, t: Tensor) -> Tensor:
+        parts = velocity(x, t).split(counts)
+        return torch.cat([timeline.blend(part) for timeline, part in zip(timelines, parts, strict=True)])
+
+    return blended
 
 
 class Timeline:

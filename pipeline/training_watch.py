@@ -127,7 +127,8 @@ def music(config: TrainConfig, segments: Segments, model: nn.Module, autoencoder
         with torch.no_grad():
             # As in use: beat and key are those that the picture chooses, not those of its music.
             features = model.keyed([replace(f, groove=None) for f in batch.features], number)
-            rhythm = model.predict_rhythm(features)
+            shape = batch.rhythm[0].shape
+            rhythm = model.predict_rhythm(features, draw_noise(f"rhythm {number}", 0, *shape)[None])
             conditions = model.condition(features, predicted_rhythm=rhythm)
             noise = draw_noise(f"sample {number}", 0, *batch.latents.shape[1:])[None].to(model.device)
             audio = decoder.decode(model.sample(noise, conditions, STEPS, GUIDANCE))[0]

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Protocol
 
 from models.source import TINY, ModelSource
 from stages.contracts import Row
-from stages.loading import load_parts, paced_features
+from stages.loading import drawn_rhythm, load_parts, paced_features
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -54,8 +54,8 @@ class Musician(Protocol):
         """The windows that a video is cut into."""
         ...
 
-    def asked_by_picture(self, rows: Sequence[Row]) -> list[Asked]:
-        """The rhythm that each picture asks for."""
+    def asked_by_picture(self, rows: Sequence[Row], seed: int = 0) -> list[Asked]:
+        """The rhythm that each picture asks for, or one of those that it may ask for."""
         ...
 
     def asked_by_music(self, row: Row, music: Tensor) -> Asked:
@@ -133,13 +133,19 @@ class Evaluation:
         """The windows that a video of so many seconds is cut into."""
         return self.lengths.windows(duration)
 
-    def asked_by_picture(self, rows: Sequence[Row]) -> list[Asked]:
-        """The rhythm that each picture asks for."""
+    def asked_by_picture(self, rows: Sequence[Row], seed: int = 0) -> list[Asked]:
+        """The rhythm that each picture asks for; the one of a seed where the model draws it."""
         import torch
+
+        from models.windows import noise_key
 
         asked = []
         for row in rows:
             timeline = self._timeline(row)
+            if self.model.draws:
+                windows = drawn_rhythm(self.model, row, timeline, noise_key(seed, row["content_id"])).cpu()
+                asked.append(Asked(windows, self._whole(windows, timeline, row["duration"]), self.rate))
+                continue
             features = self.model.grooved(paced_features(row, timeline, self.config), timeline.seconds)
             size = self.settings.batch
             parts = [self.model.predict_rhythm(features[i : i + size]) for i in range(0, len(features), size)]
@@ -187,14 +193,11 @@ class Evaluation:
         import torch
 
         from models.sampler import SAMPLERS
+        from models.windows import noise_key, together
 
         timelines = [self._timeline(row) for row in rows]
         counts = [len(timeline) for timeline in timelines]
         conditions = {seed: self._conditions(rows, timelines, asked, seed) for seed in seeds}
-
-        def velocity(x: Tensor, t: Tensor, seed: int) -> Tensor:
-            windows = self._velocity(x, t, conditions[seed]).split(counts)
-            return torch.cat([timeline.blend(v) for timeline, v in zip(timelines, windows, strict=True)])
 
         takes: list[list[Tensor]] = [[] for _ in rows]
         sampler, steps = SAMPLERS[self.settings.sampler], self.settings.steps or self.settings.model.steps
@@ -202,11 +205,12 @@ class Evaluation:
             for seed in seeds:
                 noise = torch.cat(
                     [
-                        timeline.noise(_noise_key(row, seed), self.config.latent_channels)
+                        timeline.noise(noise_key(seed, row["content_id"]), self.config.latent_channels)
                         for row, timeline in zip(rows, timelines, strict=True)
                     ]
                 ).to(self.model.device, self.model.dtype)
-                latents = sampler(partial(velocity, seed=seed), noise, steps).split(counts)
+                velocity = together(timelines, partial(self._velocity, conditions=conditions[seed]))
+                latents = sampler(velocity, noise, steps).split(counts)
                 for row, timeline, x, take in zip(rows, timelines, latents, takes, strict=True):
                     take.append(self._decoded(timeline.join(x), row["duration"]))
         return takes
@@ -268,8 +272,10 @@ class Evaluation:
     def _keyed(self, row: Row, timeline: Timeline, seed: int) -> list[Features]:
         """The features of a video's windows with its key."""
         from models.harmony import drawn_tonic
+        from models.windows import noise_key
 
-        return self.model.keyed(paced_features(row, timeline, self.config), drawn_tonic(_noise_key(row, seed)))
+        tonic = drawn_tonic(noise_key(seed, row["content_id"]))
+        return self.model.keyed(paced_features(row, timeline, self.config), tonic)
 
     def _velocity(self, x: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
         """Guided velocity of all windows [windows, channels, frames]."""
@@ -288,8 +294,3 @@ class Evaluation:
         if not torch.isfinite(audio).all():
             raise EvaluationError("the model gives values that are not numbers: are these the right weights?")
         return audio.float().cpu()
-
-
-def _noise_key(row: Row, seed: int) -> str:
-    """What noise and tonic of a video are drawn from, as `SampleSettings.noise_key`."""
-    return f"{seed}/{row['content_id']}/0"

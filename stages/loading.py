@@ -61,6 +61,20 @@ def window_features(row: Row, window: Window) -> Features:
     return Features(semantic, color, scene_cut, visual_beat)
 
 
+def drawn_rhythm(model: DiffV2M, row: Row, timeline: Timeline, key: str) -> torch.Tensor:
+    """The curves [windows, channels, steps] that a model draws for a video, its windows together.
+
+    Args:
+        key: `models.windows.noise_key` of the video.
+    """
+    from models.windows import together
+
+    assert model.config.curve is not None
+    features = model.grooved(paced_features(row, timeline, model.config), timeline.seconds)
+    noise = timeline.noise(f"{key}/rhythm", model.config.curve.channels)
+    return model.predict_rhythm(features, noise, lambda velocity: together([timeline], velocity)).float()
+
+
 def paced_features(row: Row, timeline: Timeline, config: ModelConfig) -> list[Features]:
     """A row's features in each window, with the picture's pace where the model reads it.
 

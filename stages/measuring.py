@@ -131,8 +131,8 @@ class Measuring:
 
     @cached_property
     def _asked(self) -> list[Asked]:
-        """The rhythms that the clips' pictures ask for."""
-        return self.musician.asked_by_picture([clip.row for clip in self.material.clips])
+        """The rhythms that the clips' pictures ask for; of several that of the first seed, which all takes play."""
+        return self.musician.asked_by_picture([clip.row for clip in self.material.clips], self.seeds[0])
 
     @cached_property
     def _played(self) -> tuple[list[list[Rhythm]], list[list[Sound]]]:
@@ -173,7 +173,7 @@ class Measuring:
     def _long(self) -> list[Result]:
         takes, joins = list[list[Tensor]](), list[list[float]]()
         for film in self._each("long films", self.material.films):
-            asked = self.musician.asked_by_picture([film.row])
+            asked = self.musician.asked_by_picture([film.row], self.seeds[0])
             takes += self.musician.play([film.row], asked, self.seeds)
             joins.append(joins_of(self.musician.windows(film.duration)))
         return judge_seams(takes, [film.music for film in self.material.films], joins)
@@ -182,7 +182,7 @@ class Measuring:
         """Cuts as detected, and onset strength of the takes, of each video that has cuts enough."""
         usable = [row for row in self.material.videos if len(row["cuts"]) >= EVENTS]
         for row in self._each("real videos", usable):
-            (takes,) = self.musician.play([row], self.musician.asked_by_picture([row]), self.seeds)
+            (takes,) = self.musician.play([row], self.musician.asked_by_picture([row], self.seeds[0]), self.seeds)
             yield torch.tensor(row["cuts"], dtype=torch.float64), [onset_strength(music) for music in takes]
 
     def _heard(

@@ -3,20 +3,31 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from models.source import TINY, ModelSource
 from stages.contracts import FEATURES, RHYTHM, Row
-from stages.loading import fixed_batches, load_parts, paced_features
+from stages.loading import drawn_rhythm, fixed_batches, load_parts, paced_features
 from stages.stage import Stage
+
+if TYPE_CHECKING:
+    from models.windows import Timeline
 
 
 @dataclass(frozen=True)
 class RhythmSettings:
-    """`windows_per_batch` windows go through the predictor at once."""
+    """How the rhythm is found.
+
+    Attributes:
+        seed, take: choose the rhythm, in a model that draws it.
+        windows_per_batch: windows that go through the predictor at once; those of one video where rhythms are drawn.
+    """
 
     model: ModelSource = TINY
     device: str = "auto"
     threads: int = 0
+    seed: int = 0
+    take: int = 0
     windows_per_batch: int = 1
 
 
@@ -38,6 +49,8 @@ class Rhythm(Stage):
 
         config = self.model.config
         timelines = [Timeline(config.lengths, row["duration"]) for row in rows]
+        if self.model.draws:
+            return [self._drawn(row, timeline) for row, timeline in zip(rows, timelines, strict=True)]
         features = [
             of_window
             for row, timeline in zip(rows, timelines, strict=True)
@@ -51,3 +64,10 @@ class Rhythm(Stage):
         if config.curve is not None and config.curve.stride == 1:  # windows then agree about the time that they share
             parts = tuple(timeline.blend(part) for timeline, part in zip(timelines, parts, strict=True))
         return [{"rhythm": part.numpy()} for part in parts]
+
+    def _drawn(self, row: Row, timeline: Timeline) -> Row:
+        """The rhythm of one video: its windows are drawn together."""
+        from models.windows import noise_key
+
+        key = noise_key(self.settings.seed, row["content_id"], self.settings.take)
+        return {"rhythm": drawn_rhythm(self.model, row, timeline, key).cpu().numpy()}

@@ -39,10 +39,6 @@ class SampleSettings:
     sampler: str = "ddim"
     windows_per_batch: int = 1
 
-    def noise_key(self, content_id: str) -> str:
-        """What the noise of a video is drawn from."""
-        return f"{self.seed}/{content_id}/{self.take}"
-
 
 class Sample(Stage):
     """Adds `latents` [channels, frames] of the whole video."""
@@ -58,31 +54,30 @@ class Sample(Stage):
         import torch
 
         from models.sampler import SAMPLERS
-        from models.windows import Timeline
+        from models.windows import Timeline, together
 
         channels, source = self.model.config.latent_channels, self.settings.model
         timelines = [Timeline(self.model.lengths, row["duration"]) for row in rows]
         conditions = self._conditions(rows, timelines)
         noise = torch.cat(
-            [
-                timeline.noise(self.settings.noise_key(row["content_id"]), channels)
-                for row, timeline in zip(rows, timelines, strict=True)
-            ]
+            [timeline.noise(self._key(row), channels) for row, timeline in zip(rows, timelines, strict=True)]
         ).to(self.model.device)
-        counts = [len(timeline) for timeline in timelines]
-
-        def velocity(x: Tensor, t: Tensor) -> Tensor:
-            windows = self._velocity(x, t, conditions).split(counts)
-            return torch.cat([timeline.blend(v) for timeline, v in zip(timelines, windows, strict=True)])
-
-        latents = SAMPLERS[self.settings.sampler](velocity, noise, self.settings.steps or source.steps).split(counts)
-        joined = [timeline.join(x).float().cpu() for timeline, x in zip(timelines, latents, strict=True)]
+        velocity = together(timelines, lambda x, t: self._velocity(x, t, conditions))
+        latents = SAMPLERS[self.settings.sampler](velocity, noise, self.settings.steps or source.steps)
+        windows = latents.split([len(timeline) for timeline in timelines])
+        joined = [timeline.join(x).float().cpu() for timeline, x in zip(timelines, windows, strict=True)]
         return [
             {"latents": x.numpy(), "rhythm": self._rhythm_by_second(row)}
             if torch.isfinite(x).all()
             else ItemError("NotFinite", "sampling gave values that are not numbers; try a lower --guidance")
             for row, x in zip(rows, joined, strict=True)
         ]
+
+    def _key(self, row: Row) -> str:
+        """What is left to chance in a video's music comes from this."""
+        from models.windows import noise_key
+
+        return noise_key(self.settings.seed, row["content_id"], self.settings.take)
 
     def _rhythm_by_second(self, row: Row) -> np.ndarray:
         """[windows, steps, 1 or 16]: of a curve the greatest onset strength of each second, for people to read."""
@@ -106,7 +101,7 @@ class Sample(Stage):
         features = []
         for row, timeline in zip(rows, timelines, strict=True):
             windows = [window_features(row, window) for window in timeline.windows]
-            features += self.model.keyed(windows, drawn_tonic(self.settings.noise_key(row["content_id"])))
+            features += self.model.keyed(windows, drawn_tonic(self._key(row)))
         rhythm = torch.from_numpy(np.concatenate([row["rhythm"] for row in rows]))
         batches = [
             self.model.condition([features[i] for i in index], predicted_rhythm=rhythm[index]).rows(slice(kept))

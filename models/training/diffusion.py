@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from models.conditions import Conditions, TokenSet
 from models.diffv2m import DiffV2M, Features
 from models.harmony import UNKNOWN, is_major
+from models.predictor import as_drawn
 from models.rhythm import MODERATE
 from models.training.data import DiffusionBatch
 from models.training.folder import TrainingError
@@ -54,6 +55,7 @@ class DiffusionTraining:
         curve_dropout: the same for each channel of the rhythm curve.
         drop_all: probability that all of them are dropped at once, as guidance wants it.
         groove_dropout: probability that the predictor is not told an item's groove.
+        picture_dropout: probability that a predictor that draws does not see an item's picture.
         key_dropout: probability that the DiT is not told an item's key.
         rhythm_weight: of the rhythm loss beside the diffusion loss.
         tempo_weight: of the loss of the groove that a picture asks for, in a model with one.
@@ -72,6 +74,7 @@ class DiffusionTraining:
     curve_dropout: float = 0.25
     drop_all: float = 0.1
     groove_dropout: float = 0.1
+    picture_dropout: float = 0.1
     key_dropout: float = 0.1
     rhythm_weight: float = 1.0
     tempo_weight: float = 0.1
@@ -81,7 +84,7 @@ class DiffusionTraining:
     def __post_init__(self) -> None:
         if self.e1 > self.e2:
             raise TrainingError(f"e1 {self.e1:g} must not come after e2 {self.e2:g}")
-        for name in ("dropout", "curve_dropout", "drop_all", "groove_dropout", "key_dropout"):
+        for name in ("dropout", "curve_dropout", "drop_all", "groove_dropout", "picture_dropout", "key_dropout"):
             if not 0 <= getattr(self, name) <= 1:
                 raise TrainingError(f"{name} is a probability, got {getattr(self, name)}")
         for name in ("rhythm_weight", "accent_weight", "tempo_weight", "mode_weight"):
@@ -120,14 +123,20 @@ class Draws:
         wanted = range(self.total)[self.items]
         return torch.stack([torch.randn(shape, generator=generator(self.seed, self.step, name, i)) for i in wanted])
 
-    def timesteps(self, kind: Timesteps) -> Tensor:
+    def timesteps(self, kind: Timesteps, name: str = "timesteps") -> Tensor:
         """Times in [0, 1], [items]: one in each of `total` strata of equal probability, in random order."""
-        draws = generator(self.seed, self.step, "timesteps")
+        draws = generator(self.seed, self.step, name)
         strata = torch.randperm(self.total, generator=draws)
         places = (strata + torch.rand(self.total, generator=draws, dtype=torch.float64)) / self.total
         if kind is Timesteps.LOGIT_NORMAL:
             places = torch.sigmoid(torch.special.ndtri(places))
         return places.float()[self.items]
+
+
+def diffused(clean: Tensor, noise: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
+    """Clean latents [items, channels, frames] with noise at times `t` [items], and their velocity."""
+    alpha, sigma = (t * (math.pi / 2)).cos()[:, None, None], (t * (math.pi / 2)).sin()[:, None, None]
+    return alpha * clean + sigma * noise, alpha * noise - sigma * clean
 
 
 class DiffusionTask(nn.Module):
@@ -151,19 +160,24 @@ class DiffusionTask(nn.Module):
         """
         settings, losses = self.settings, dict[str, Tensor]()
         draws = Draws(self.seed, step, batch.total, batch.items)
-        rhythm = self.model.measured(batch.features, batch.rhythm)
-        share = settings.real_share(step)
-        if settings.learns is not Learns.DIT or share < 1:
-            predicted = self.model.predicted(self._told(batch.features, draws)).float()
-            if settings.learns is not Learns.DIT:
-                losses["rhythm"] = self._rhythm_loss(predicted, rhythm, batch)
-                if any(f.groove for f in batch.features):
-                    losses["tempo"] = self._tempo_loss(batch.features)
-                if self.model.config.key:
-                    losses["mode"] = self._mode_loss(batch.features)
-            is_real = (draws.uniform("real") < share).to(rhythm.device)
-            rhythm = torch.where(is_real[:, None, None], rhythm, predicted.detach())
+        features, rhythm = self._told(batch.features, draws), self.model.measured(batch.features, batch.rhythm)
+        share, likeliest = settings.real_share(step), None
+        if not self.model.draws and (settings.learns is not Learns.DIT or share < 1):
+            likeliest = self.model.predicted(features).float()
+        if settings.learns is not Learns.DIT:
+            if likeliest is not None:
+                losses["rhythm"] = self._rhythm_loss(likeliest, rhythm, batch)
+            else:
+                losses["rhythm"] = self._drawing_loss(features, rhythm, batch, draws)
+            if any(f.groove for f in batch.features):
+                losses["tempo"] = self._tempo_loss(batch.features)
+            if self.model.config.key:
+                losses["mode"] = self._mode_loss(batch.features)
         if settings.learns is not Learns.PREDICTOR:
+            if share < 1:
+                predicted = self._drawn(features, rhythm, draws) if likeliest is None else likeliest.detach()
+                is_real = (draws.uniform("real") < share).to(rhythm.device)
+                rhythm = torch.where(is_real[:, None, None], rhythm, predicted)
             conditions = self._dropped(self.model.encoded(batch.features, rhythm), draws)
             losses["diffusion"] = self._diffusion_loss(conditions, batch, draws)
         weights = {"rhythm": settings.rhythm_weight, "tempo": settings.tempo_weight, "mode": settings.mode_weight}
@@ -175,11 +189,26 @@ class DiffusionTask(nn.Module):
         """Squared error of the velocity, over latents with sound; a little of it over the silence behind the end."""
         clean = batch.latents
         t = draws.timesteps(self.settings.timesteps).to(clean)
-        alpha, sigma = (t * (math.pi / 2)).cos()[:, None, None], (t * (math.pi / 2)).sin()[:, None, None]
         noise = draws.normal("noise", tuple(clean.shape[1:])).to(clean)
-        velocity = self.model.dit(alpha * clean + sigma * noise, t, conditions)
-        error = (velocity.float() - (alpha * noise - sigma * clean)).square().mean(1)
+        noisy, wanted = diffused(clean, noise, t)
+        error = (self.model.dit(noisy, t, conditions).float() - wanted).square().mean(1)
         return (error * batch.mask.clamp(min=BEHIND)).sum() / (batch.frames * batch.weight)
+
+    def _drawn(self, features: Sequence[Features], like: Tensor, draws: Draws) -> Tensor:
+        """Rhythms that the predictor draws, of the shape of others [items, channels, steps]."""
+        return self.model.drawn(features, draws.normal("rhythm", tuple(like.shape[1:]))).float()
+
+    def _drawing_loss(
+        self, features: Sequence[Features], measured: Tensor, batch: DiffusionBatch, draws: Draws
+    ) -> Tensor:
+        """Squared error of a rhythm's velocity, as `_diffusion_loss`."""
+        clean = as_drawn(measured)
+        t = draws.timesteps(self.settings.timesteps, "rhythm timesteps").to(clean)
+        noise = draws.normal("rhythm noise", tuple(clean.shape[1:])).to(clean)
+        seen = (draws.uniform("picture") >= self.settings.picture_dropout).to(clean)
+        noisy, wanted = diffused(clean, noise, t)
+        error = (self.model.rhythm_velocity(noisy, t, features, seen).float() - wanted).square().mean(1)
+        return (error * batch.rhythm_mask.clamp(min=BEHIND)).sum() / (batch.steps * batch.weight)
 
     def _told(self, features: Sequence[Features], draws: Draws) -> list[Features]:
         """Features of which some have lost the groove of their music."""

@@ -71,7 +71,7 @@ class Fake:
     def windows(self, duration: float) -> Sequence[Window]:
         return LENGTHS.windows(duration)
 
-    def asked_by_picture(self, rows: Sequence[Row]) -> list[Asked]:
+    def asked_by_picture(self, rows: Sequence[Row], seed: int = 0) -> list[Asked]:
         return [self.asked_by_music(row, self.clips[self._number(row)].music) for row in rows]
 
     def asked_by_music(self, row: Row, music: Tensor) -> Asked:
