@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import signal
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,10 +17,11 @@ from jobs.corpus import corpus_app
 from jobs.evaluating import evaluate_command
 from jobs.options import PresetName, WeightSet
 from jobs.preparing import prepare_command
-from jobs.results import failures_command, report_command, retry_command, status_command
+from jobs.results import cancel_command, failures_command, report_command, retry_command, status_command
+from jobs.submitting import submit_command
 from jobs.training import train_command
 
-ALL_DONE, OUR_FAULT, WRONG_USAGE, SOME_FAILED = 0, 1, 2, 3
+ALL_DONE, OUR_FAULT, WRONG_USAGE, SOME_FAILED, STOPPED = 0, 1, 2, 3, 130
 
 app = typer.Typer(
     help="Score videos with music: folders and buckets of clips in, each with its own soundtrack out.",
@@ -45,6 +47,7 @@ Guidance = Annotated[
 Limit = Annotated[int | None, typer.Option(min=1, help="Score only the first so many videos.")]
 Address = Annotated[str | None, typer.Option(help="A Ray cluster; one is started on this machine if left out.")]
 Force = Annotated[bool, typer.Option("--force", help="Mix with music of other settings in the same destination.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only tell what would be done, as `plan`.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else, to standard output.")]
 
 
@@ -64,12 +67,17 @@ def score(
     limit: Limit = None,
     address: Address = None,
     force: Force = False,
+    dry_run: DryRun = False,
+    needs: Annotated[
+        list[str] | None, typer.Option(help="Environment variable without which nothing is begun. Repeatable.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Score videos: each gets a soundtrack, a .wav and a .json beside it. Run it again to go on where it stopped."""
     with reported():
-        from jobs.scoring import Order, score_sources
+        from jobs.scoring import Order, check_environment, score_sources
 
+        check_environment(needs or [])
         order = Order(
             sources=sources,
             out=out,
@@ -84,9 +92,63 @@ def score(
             address=address,
             force=force,
         )
-        summary = score_sources(order, as_json=as_json)
-        failed = bool(summary.failures)
+        if dry_run:
+            from jobs.planning import plan_sources
+
+            failed = bool(plan_sources(order, as_json=as_json).unusable)
+        else:
+            failed = bool(score_sources(order, as_json=as_json).failures)
     raise typer.Exit(SOME_FAILED if failed else ALL_DONE)
+
+
+@app.command()
+def plan(
+    sources: Annotated[
+        list[str], typer.Argument(help="Videos, folders (searched all the way down) or s3:// prefixes.")
+    ],
+    out: Out,
+    preset: Preset = PresetName.TINY,
+    weights: Weights = None,
+    weight_set: Set = WeightSet.ONLINE,
+    clip: Clip = None,
+    seed: Seed = 0,
+    steps: Steps = None,
+    guidance: Guidance = None,
+    limit: Limit = None,
+    address: Address = None,
+    force: Force = False,
+    rates: Annotated[Path | None, typer.Option(help="A profile of rates, as --save-rates writes it.")] = None,
+    rehearse: Annotated[
+        int | None, typer.Option(min=1, help="Score so many of the videos here and now, for nothing but their rates.")
+    ] = None,
+    save_rates: Annotated[Path | None, typer.Option(help="File that takes the rates that --rehearse measures.")] = None,
+    price: Annotated[float | None, typer.Option(min=0, help="Of an hour, for the cost.")] = None,
+    sample: Annotated[int | None, typer.Option(min=1, help="Look at only so many videos, evenly spread.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Tell what `score` would do: what cannot be scored and why, how the machine is shared, hours, disk and cost."""
+    with reported():
+        from jobs.planning import Reckoning, plan_sources
+        from jobs.scoring import Order, SettingsError
+
+        if save_rates and not rehearse:
+            raise SettingsError("--save-rates keeps what --rehearse measures: give both")
+        order = Order(
+            sources=sources,
+            out=out,
+            preset=preset.value,
+            weights=weights,
+            weight_set=weight_set.value,
+            clip=clip,
+            seed=seed,
+            steps=steps,
+            guidance=guidance,
+            limit=limit,
+            address=address,
+            force=force,
+        )
+        found = plan_sources(order, Reckoning(rates, rehearse, save_rates, price, sample), as_json=as_json)
+    raise typer.Exit(SOME_FAILED if found.unusable else ALL_DONE)
 
 
 @app.command()
@@ -146,6 +208,8 @@ app.command("status")(status_command)
 app.command("failures")(failures_command)
 app.command("retry")(retry_command)
 app.command("report")(report_command)
+app.command("cancel")(cancel_command)
+app.command("submit", context_settings={"allow_extra_args": True})(submit_command)
 app.command("prepare")(prepare_command)
 app.command("evaluate")(evaluate_command)
 app.command("train")(train_command)
@@ -165,9 +229,9 @@ def reported(stopped: str = "what is done is kept, the same command goes on from
         raise
     except KeyboardInterrupt:
         typer.echo(f"stopped; {stopped}", err=True)
-        raise typer.Exit(130) from None
+        raise typer.Exit(STOPPED) from None
     except Exception as fault:
-        code = _exit_code(fault)
+        code = STOPPED if type(fault).__name__ == "Cancelled" else _exit_code(fault)
         if code == OUR_FAULT:
             logging.getLogger(__name__).error("this is a fault of the program", exc_info=fault)
         typer.echo(f"error: {fault}", err=True)
@@ -179,13 +243,14 @@ def _exit_code(fault: Exception) -> int:
     mendable = {
         "SourceError", "StorageError", "LedgerError", "SettingsError", "DemoError", "FingerprintError", "ClusterError",
         "CheckpointError", "ConfigError", "ClipWeightsError", "HubError", "DatasetError", "TrainingError",
-        "CorpusError", "EvaluationError", "ClaimError",
+        "CorpusError", "EvaluationError", "ClaimError", "RatesError", "SubmitError",
     }  # fmt: skip
     return WRONG_USAGE if any(kind.__name__ in mendable for kind in type(fault).__mro__) else OUR_FAULT
 
 
 def main(arguments: Any = None) -> None:
-    """Entry point of the `diff-v2m` command."""
+    """Entry point of the `diff-v2m` command. To be terminated is to be interrupted: both end in good order."""
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     app(arguments)
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -15,6 +14,7 @@ import typer
 if TYPE_CHECKING:
     from pipeline.preparing import PrepareSettings, Summary
     from pipeline.storage import Storage
+    from pipeline.workers import Progress
 
 
 @dataclass(frozen=True)
@@ -38,7 +38,7 @@ class PrepareOrder:
         return PrepareSettings(clip=str(self.clip) if self.clip is not None else "tiny", codec=codec)
 
 
-class Progress:
+class Lines:
     """A line when counts have changed, at most every few seconds."""
 
     def __init__(self, interval: float = 10.0) -> None:
@@ -47,7 +47,8 @@ class Progress:
     def begin(self, total: int) -> None:
         print(f"{total} to prepare", file=sys.stderr, flush=True)
 
-    def __call__(self, counts: Mapping[str, int], total: int) -> None:
+    def __call__(self, progress: Progress, total: int) -> None:
+        counts = progress.left
         line = ", ".join(f"{stage} {count}" for stage, count in counts.items())
         finished = min(counts.values(), default=0) == total
         if line != self._told and (finished or time.monotonic() - self._last >= self._interval):
@@ -72,7 +73,7 @@ def prepare_sources(order: PrepareOrder, *, as_json: bool = False) -> Summary:
         check_address(order.address)
     out = Storage.open(order.out)
     out.check(write=True)
-    watcher, settings = Progress(), order.settings()
+    watcher, settings = Lines(), order.settings()
     if order.released:
         summary = prepare_released(order.sources, out, settings, watcher, limit=order.limit)
     else:

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from jobs.submitting import DASHBOARD, show_job
+
 if TYPE_CHECKING:
     from rich.console import Console
 
@@ -17,10 +19,24 @@ Destination = Annotated[str, typer.Argument(help="The --out of a run: a folder o
 Json = Annotated[bool, typer.Option("--json", help="Print JSON, and nothing else, to standard output.")]
 
 
-def status_command(destination: Destination, as_json: Json = False) -> None:
+def status_command(
+    destination: Annotated[
+        str | None, typer.Argument(help="The --out of a run: a folder or s3://bucket/prefix.")
+    ] = None,
+    job: Annotated[str | None, typer.Option(help="A job of `submit`: tell how it stands, not its destination.")] = None,
+    follow: Annotated[bool, typer.Option("--follow", help="Tell what the job says, until its end.")] = False,
+    address: Annotated[str, typer.Option(help="The dashboard of the job's cluster.")] = DASHBOARD,
+    as_json: Json = False,
+) -> None:
     """Tell how a destination stands: done, failed and waiting videos, rates, causes of failures."""
     from jobs.cli import ALL_DONE, SOME_FAILED, reported
 
+    if job is not None:
+        with reported():
+            went_well = show_job(job, address, follow=follow)
+        raise typer.Exit(ALL_DONE if went_well else SOME_FAILED)
+    if destination is None:
+        raise typer.BadParameter("name the --out of a run, or a --job")
     with reported():
         found = _standing(destination)
         if as_json:
@@ -60,6 +76,26 @@ def report_command(
 
         where = write_report(Storage.open(destination), out)
         typer.echo(json.dumps({"report": where}) if as_json else f"the report is {where}")
+
+
+def cancel_command(destination: Destination, as_json: Json = False) -> None:
+    """Ask the run that is at work in a destination, on whatever machine, to stop."""
+    from jobs.cli import ALL_DONE, WRONG_USAGE, reported
+
+    with reported():
+        from pipeline.claim import cancel
+        from pipeline.storage import Storage
+
+        storage = Storage.open(destination)
+        storage.check()
+        asked = [f"process {claim.process.pid} on {claim.process.machine}" for claim in cancel(storage)]
+        if as_json:
+            typer.echo(json.dumps({"asked": asked}))
+        elif asked:
+            typer.echo(f"asked to stop: {', '.join(asked)}; videos in work leave nothing behind")
+        else:
+            typer.echo(f"no run is at work in {destination}", err=True)
+    raise typer.Exit(ALL_DONE if asked else WRONG_USAGE)
 
 
 def retry_command(

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import os
+import socket
 import sys
 import time
+from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -64,6 +67,17 @@ class Order:
         if not beside.is_file():
             raise SettingsError(f"no CLIP weights at {beside}: name open_clip weights with --clip")
         return str(beside)
+
+
+def check_environment(names: Sequence[str]) -> None:
+    """Hold the environment against what a run needs of it.
+
+    Raises:
+        SettingsError: a variable is not set.
+    """
+    missing = [name for name in names if not os.environ.get(name)]
+    if missing:
+        raise SettingsError(f"not set in the environment of {socket.gethostname()}: {', '.join(missing)}")
 
 
 def score_sources(order: Order, *, as_json: bool = False) -> Summary:

@@ -1,36 +1,110 @@
-"""What a person sees of a run: a bar for each stage, or a line now and then where there is no terminal; a summary."""
+"""What a person sees of a run: bars on a terminal, a line a minute elsewhere, and a summary."""
 
 from __future__ import annotations
 
+import shutil
+import subprocess
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 
 from rich.console import Console
 from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn
+from rich.progress import Progress as Bar
 from rich.table import Table
 
 from pipeline.execution import STAGES
 from pipeline.run import Summary
+from pipeline.workers import Progress
 
 SHOWN_FAILURES = 20
 
 
-class Bars:
-    """One progress bar for each stage."""
+class Speed:
+    """Rates of the last minutes, from what was told."""
 
-    def __init__(self) -> None:
+    def __init__(self, span: float = 180.0) -> None:
+        self._span, self._told = span, deque[tuple[float, Progress]]()
+
+    def add(self, progress: Progress, now: float | None = None) -> None:
+        """Remember what was told, at a time in seconds."""
+        now = time.monotonic() if now is None else now
+        self._told.append((now, progress))
+        while len(self._told) > 2 and self._told[1][0] <= now - self._span:
+            self._told.popleft()
+
+    def _per_second(self, value: Callable[[Progress], float]) -> float:
+        if len(self._told) < 2:
+            return 0.0
+        (began, first), (ended, last) = self._told[0], self._told[-1]
+        return (value(last) - value(first)) / max(ended - began, 1e-9)
+
+    def videos(self, stage: str) -> float:
+        """That leave a stage in a minute."""
+        return 60 * self._per_second(lambda progress: progress.left.get(stage, 0))
+
+    @property
+    def music(self) -> float:
+        """Seconds of music that are finished in a second."""
+        return self._per_second(lambda progress: progress.music)
+
+    def left(self, progress: Progress, total: int) -> float | None:
+        """Seconds until the last row, at the recent rate; None while there is none."""
+        rate = self.videos(STAGES[-1]) / 60
+        return (total - progress.left.get(STAGES[-1], 0)) / rate if rate > 0 else None
+
+
+def waiting(progress: Progress, total: int, stage: str) -> int:
+    """Rows that have left the stage before, but not this one: in work or in line."""
+    before = STAGES.index(stage) - 1
+    return (progress.left.get(STAGES[before], 0) if before >= 0 else total) - progress.left.get(stage, 0)
+
+
+def whole(progress: Progress, total: int, speed: Speed) -> str:
+    """One line about a run."""
+    settled = progress.left.get(STAGES[-1], 0)
+    flying = progress.left.get(STAGES[0], 0) - settled
+    line = f"{settled - progress.failed} of {total} done, {progress.failed} failed, {max(flying, 0)} in flight"
+    if speed.music:
+        line += f", {speed.music:.1f} s of music a second"
+    if settled < total and (left := speed.left(progress, total)) is not None:
+        line += f", {timedelta(seconds=round(left))} left"
+    if (busy := gpu_use()) is not None:
+        line += f", GPU {busy}%"
+    return line
+
+
+def gpu_use() -> int | None:
+    """Mean use of this machine's GPUs in percent; None where there is none, or none that tells."""
+    tool = shutil.which("nvidia-smi")
+    if tool is None:
+        return None
+    command = [tool, "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"]
+    try:
+        told = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.split()
+        return round(sum(map(int, told)) / len(told))
+    except (OSError, subprocess.SubprocessError, ValueError, ZeroDivisionError):
+        return None
+
+
+class Bars:
+    """One progress bar for each stage, with its line and its rate, and a line about the whole."""
+
+    def __init__(self, interval: float = 5.0) -> None:
         columns = (
             SpinnerColumn(),
             TextColumn("{task.description:9}"),
             BarColumn(),
             MofNCompleteColumn(),
-            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}"),
         )
-        self._progress = Progress(*columns, console=Console(stderr=True))
+        self._progress = Bar(*columns, console=Console(stderr=True))
         self._bars: dict[str, TaskID] = {}
+        self._speed, self._interval, self._last = Speed(), interval, 0.0
 
     @contextmanager
     def shown(self) -> Iterator[Bars]:
@@ -43,19 +117,28 @@ class Bars:
     def begin(self, total: int) -> None:
         self._progress.console.print(f"{total} to score" + ("; starting Ray" if total else ""))
 
-    def __call__(self, counts: Mapping[str, int], total: int) -> None:
+    def __call__(self, progress: Progress, total: int) -> None:
         if not self._bars:  # not earlier: Ray's native part writes to the terminal while it starts
             self._progress.start()
-            self._bars = {stage: self._progress.add_task(stage, total=total) for stage in STAGES}
-        for stage, bar in self._bars.items():
-            self._progress.update(bar, completed=counts.get(stage, 0))
+            self._bars = {stage: self._progress.add_task(stage, total=total, note="") for stage in STAGES}
+            self._bars["whole"] = self._progress.add_task("", total=total, note="")
+        self._speed.add(progress)
+        for stage in STAGES:
+            done, line = progress.left.get(stage, 0), waiting(progress, total, stage)
+            note = f"{self._speed.videos(stage):.1f} a minute, {line} in line" if done < total else ""
+            self._progress.update(self._bars[stage], completed=done, note=note)
+        finished = progress.left.get(STAGES[-1], 0)
+        if finished == total or time.monotonic() - self._last >= self._interval:
+            self._last = time.monotonic()
+            self._progress.update(self._bars["whole"], completed=finished, note=whole(progress, total, self._speed))
 
 
 class Lines:
-    """One line when counts have changed, at most every few seconds."""
+    """A line a minute when something has changed, and one at the end."""
 
-    def __init__(self, interval: float = 10.0) -> None:
-        self._interval, self._last, self._told = interval, time.monotonic(), ""
+    def __init__(self, interval: float = 60.0) -> None:
+        self._interval, self._last, self._told = interval, time.monotonic(), Progress()
+        self._speed = Speed()
 
     @contextmanager
     def shown(self) -> Iterator[Lines]:
@@ -64,12 +147,13 @@ class Lines:
     def begin(self, total: int) -> None:
         print(f"{total} to score" + ("; starting Ray" if total else ""), file=sys.stderr, flush=True)
 
-    def __call__(self, counts: Mapping[str, int], total: int) -> None:
-        line = ", ".join(f"{stage} {counts.get(stage, 0)}" for stage in STAGES)
-        finished = counts.get(STAGES[-1], 0) == total
-        if line != self._told and (finished or time.monotonic() - self._last >= self._interval):
-            self._last, self._told = time.monotonic(), line
-            print(f"of {total}: {line}", file=sys.stderr, flush=True)
+    def __call__(self, progress: Progress, total: int) -> None:
+        self._speed.add(progress)
+        finished = progress.left.get(STAGES[-1], 0) == total
+        if progress != self._told and (finished or time.monotonic() - self._last >= self._interval):
+            self._last, self._told = time.monotonic(), progress
+            stages = ", ".join(f"{stage} {progress.left.get(stage, 0)}" for stage in STAGES)
+            print(f"{whole(progress, total, self._speed)} ({stages})", file=sys.stderr, flush=True)
 
 
 def show_summary(summary: Summary, destination: str, elapsed: float) -> None:

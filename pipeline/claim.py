@@ -26,7 +26,8 @@ from pipeline.storage import WORK, Entry, Storage
 
 log = logging.getLogger(__name__)
 
-CLAIMS = f"{WORK}/claims"
+CLAIMS, STOPS = f"{WORK}/claims", f"{WORK}/stops"
+"""What runs write, and what asks a run to stop: a file of the same name."""
 SIGN_EVERY = 10.0
 """Seconds between two signs of life."""
 DEAD_AFTER = 60.0
@@ -35,6 +36,10 @@ DEAD_AFTER = 60.0
 
 class ClaimError(Exception):
     """Another run is at work in the destination, in one line."""
+
+
+class Cancelled(Exception):
+    """A run was asked to stop, in one line."""
 
 
 @dataclass(frozen=True)
@@ -89,11 +94,12 @@ class Claiming:
     """A run's claim on a destination."""
 
     def __init__(self, destination: Storage) -> None:
-        self.storage = Storage(destination.scheme, f"{destination.root.rstrip('/')}/{CLAIMS}")
+        self.storage = _below(destination, CLAIMS)
+        self.stops = _below(destination, STOPS)
         self.destination = destination
         self.claim = Claim(Process.this(), f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
         self.name = f"{time.time_ns():020d}-{uuid.uuid4().hex[:12]}.json"
-        self.lost = False
+        self.lost = self.stopped = False
 
     def take(self) -> None:
         """Take the destination.
@@ -117,8 +123,9 @@ class Claiming:
             raise
 
     def sign(self) -> None:
-        """Give a sign of life, unless others took this run for dead and the destination with it."""
+        """Give a sign of life, unless others took this run for dead and have the destination; see who asks to stop."""
         with suppress(StorageError):  # a storage that stumbles gets the next sign
+            self.stopped = self.stopped or self.stops.size(self.name) is not None
             if self.storage.size(self.name) is None:
                 self.lost = True
             else:
@@ -126,11 +133,14 @@ class Claiming:
                 self.lost = any(other.holds for _, other in self._others())
 
     def check(self) -> None:
-        """Stop a run that was taken for dead, as one whose machine slept.
+        """Stop a run that somebody cancelled, or that was taken for dead, as one whose machine slept.
 
         Raises:
+            Cancelled: it was asked to stop.
             ClaimError: another run may be at work here by now.
         """
+        if self.stopped:
+            raise Cancelled("the run was cancelled; what is done is kept, the same command goes on from here")
         if self.lost:
             raise ClaimError(
                 f"{self.destination.url} was left without a sign of life for {DEAD_AFTER:g} s and is no longer this "
@@ -141,6 +151,7 @@ class Claiming:
         """Give the destination back."""
         with suppress(StorageError):
             self.storage.delete(self.name)
+            self.stops.delete(self.name)
 
     def _write(self) -> None:
         self.storage.write(self.name, self.claim.data)
@@ -197,14 +208,32 @@ def claimed(destination: Storage) -> Iterator[Claiming]:
         claiming.leave()
 
 
-def claims(destination: Storage) -> list[Claim]:
-    """Claims of runs that hold a destination and are not known to be dead; nothing is changed.
+def claims(destination: Storage) -> dict[str, Claim]:
+    """Claims of runs that hold a destination and are not known to be dead, by name; nothing is changed.
 
     Without a claim of one's own there is no age: a run of another machine that died is named until the next one begins.
     """
     claiming = Claiming(destination)
-    found = [claiming.of(entry) for entry in claiming.storage.files()]
-    return [claim for claim in found if claim is not None and claim.holds and not claim.process.is_dead]
+    found = {entry.name: claiming.of(entry) for entry in claiming.storage.files()}
+    return {name: claim for name, claim in found.items() if claim and claim.holds and not claim.process.is_dead}
+
+
+def cancel(destination: Storage) -> list[Claim]:
+    """Ask the runs that are at work in a destination, on whatever machine, to stop; which they are.
+
+    A run stops with the next video that is settled after its next sign of life. What is in work then leaves nothing.
+
+    Raises:
+        StorageError: it cannot be reached.
+    """
+    found = claims(destination)
+    for name in found:
+        _below(destination, STOPS).write(name, b"stop\n")
+    return list(found.values())
+
+
+def _below(destination: Storage, folder: str) -> Storage:
+    return Storage(destination.scheme, f"{destination.root.rstrip('/')}/{folder}")
 
 
 def _boot() -> str:

@@ -53,6 +53,16 @@ class Delivery:
         self.ledger.append(records)
         return pa.Table.from_pylist(records, SCHEMA)
 
+    def recorded(self, table: pa.Table) -> pa.Table:
+        """Ledger rows that this run has written of these rows already: its worker died before it could say so."""
+        attempts = {item: self.settings.attempts.get(item, 0) + 1 for item in table["item_id"].to_pylist()}
+        rows = self.ledger.table()
+        mine = [
+            row["fingerprint"] == self.settings.run.fingerprint and attempts.get(row["item_id"]) == row["attempt"]
+            for row in rows.select(["fingerprint", "item_id", "attempt"]).to_pylist()
+        ]
+        return rows.filter(pa.array(mine, pa.bool_()))
+
     def _record(self, row: Row, started: datetime) -> Row:
         error = row["error"] or self._delivered(row)
         outputs = None if error else row["outputs"]

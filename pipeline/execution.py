@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import socket
+import threading
 import warnings
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -17,10 +18,11 @@ import pyarrow as pa
 
 from models.clip_config import clip_config
 from pipeline.delivery import Delivery, DeliverySettings
-from pipeline.layout import Layout, Pool
+from pipeline.layout import Layout, Machine, Pool
 from pipeline.periodic import told_every
 from pipeline.settings import RunSettings
 from pipeline.storage import Storage, StorageError, localize
+from pipeline.workers import Progress, Tally, Worker
 from stages.decode import Decode, DecodeSettings
 from stages.features import Features, FeaturesSettings
 from stages.rhythm import Rhythm, RhythmSettings
@@ -29,7 +31,6 @@ from stages.sound import Sound, SoundSettings
 
 STAGES = ("decode", "features", "rhythm", "sample", "sound", "mux")
 MOST_BLOCKS = 2000  # Ray keeps statistics of every block for ever, so a long manifest gets several rows a block.
-RESTARTS = 3  # of a worker, and of what it was doing, before the run is given up
 
 
 class RunError(Exception):
@@ -55,8 +56,8 @@ class Watcher(Protocol):
     def begin(self, total: int) -> None:
         """So many rows are to be scored."""
 
-    def __call__(self, counts: Mapping[str, int], total: int) -> None:
-        """So many rows of the total have left each stage by now."""
+    def __call__(self, progress: Progress, total: int) -> None:
+        """The run has come so far, of so many rows."""
 
 
 @contextmanager
@@ -76,53 +77,19 @@ def cluster(address: str | None = None, **options: Any) -> Iterator[None]:
         yield
         return
     local: dict[str, Any] = {} if address else {"include_dashboard": False}
+    asked_to_stop = signal.getsignal(signal.SIGTERM)
     try:
         with _hushed():
             ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **local, **options)
     except (ConnectionError, ValueError, RuntimeError) as fault:
         raise ClusterError(f"cannot reach a Ray cluster at {address}: {' '.join(str(fault).split())[:300]}") from fault
     _quiet(ray)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, asked_to_stop)  # Ray's own handler ends the process at once
     try:
         yield
     finally:
         ray.shutdown()
-
-
-class Worker:
-    """What an actor of Ray holds: one stage, built once, and a line to the driver's progress."""
-
-    def __init__(self, build: Callable[[], Any], tally: Any) -> None:
-        _leave_terminal()
-        self.stage, self.tally = build(), tally
-
-    def __call__(self, table: pa.Table) -> pa.Table:
-        result = self.stage(table)
-        self.tally.add.remote(self.stage.name, table.num_rows)
-        return result
-
-
-def _leave_terminal() -> None:
-    """Let standard input be nothing, for this process and its children.
-
-    Ray's workers are in the background of the terminal that a run is started from. A child that so much as looks at
-    its settings, as PySceneDetect's call of ffmpeg does when it is imported, would be stopped, and the worker with it.
-    """
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
-
-
-class Tally:
-    """Counts the rows that have left each stage. Lives in an actor of its own."""
-
-    def __init__(self) -> None:
-        self.counts: Counter[str] = Counter()
-
-    def add(self, stage: str, rows: int) -> None:
-        self.counts[stage] += rows
-
-    def read(self) -> dict[str, int]:
-        return dict(self.counts)
 
 
 def stream(
@@ -138,19 +105,24 @@ def stream(
         StorageError: the destination takes nothing any more.
     """
     layout = layout_of_cluster(large_model=settings.model.preset is None)
-    yield from through(todo, _steps(attempts, settings, destination, layout), watcher)
+    yield from through(todo, steps_of(attempts, settings, destination, layout), watcher)
 
 
 def layout_of_cluster(*, large_model: bool) -> Layout:
     """How the connected cluster is shared among the stages."""
+    return machine_of_cluster().layout(large_model=large_model)
+
+
+def machine_of_cluster() -> Machine:
+    """What the connected cluster has."""
     import ray
 
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
-    return Layout.of(
-        cpus=sum(node.get("CPU", 0) for node in nodes),
+    return Machine(
+        cores=sum(node.get("CPU", 0) for node in nodes),
         gpus=sum(node.get("GPU", 0) for node in nodes),
         largest_node=max(node.get("CPU", 0) for node in nodes),
-        large_model=large_model,
+        nodes=len(nodes),
     )
 
 
@@ -162,22 +134,26 @@ def through(todo: pa.Table, steps: Mapping[str, Step], watcher: Watcher) -> Iter
         StorageError: a step's storage takes nothing any more.
     """
     import ray
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    tally = ray.remote(num_cpus=0)(Tally).remote()
+    # Beside the driver: as long as there is a run, there is its tally.
+    beside = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    tally = ray.remote(Tally).options(num_cpus=0, scheduling_strategy=beside).remote(list(steps)[-1])
     each = -(-todo.num_rows // MOST_BLOCKS)
     dataset: ray.data.Dataset = ray.data.from_arrow([todo.slice(i, each) for i in range(0, todo.num_rows, each)])
-    for step in steps.values():
+    for name, step in steps.items():
         pool = step.pool
+        workers = min(pool.workers, todo.num_rows)
         dataset = dataset.map_batches(
             Worker,
-            fn_constructor_kwargs={"build": step.build, "tally": tally},
+            fn_constructor_kwargs={"name": name, "build": step.build, "tally": tally, "workers": workers},
             batch_size=step.batch,
             batch_format="pyarrow",
-            compute=ray.data.ActorPoolStrategy(size=min(pool.workers, todo.num_rows), max_tasks_in_flight_per_actor=2),
+            compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=2),
             num_cpus=pool.num_cpus,
             num_gpus=pool.num_gpus or None,
-            max_restarts=RESTARTS,
-            max_task_retries=RESTARTS,
+            max_restarts=-1,  # the workers themselves see to it that this ends
+            max_task_retries=-1,
         )
     with _watched(tally, partial(watcher, total=todo.num_rows)):
         try:
@@ -189,7 +165,9 @@ def through(todo: pa.Table, steps: Mapping[str, Step], watcher: Watcher) -> Iter
             raise RunError(f"a worker failed: {reason}; what is done is kept, start the run again") from fault
 
 
-def _steps(attempts: Mapping[str, int], settings: RunSettings, destination: Storage, layout: Layout) -> dict[str, Step]:
+def steps_of(
+    attempts: Mapping[str, int], settings: RunSettings, destination: Storage, layout: Layout
+) -> dict[str, Step]:
     """The steps of scoring."""
     model = settings.model
 
@@ -215,7 +193,7 @@ def _steps(attempts: Mapping[str, int], settings: RunSettings, destination: Stor
     builders: dict[str, tuple[Callable[[], Any], int]] = {
         "decode": (partial(Decode, DecodeSettings(clip_size=clip_config(settings.clip).image_size), localize), 1),
         "features": (partial(Features, FeaturesSettings(settings.clip, device("features"))), 1),
-        "rhythm": (partial(Rhythm, RhythmSettings(**on("rhythm"))), rows),
+        "rhythm": (partial(Rhythm, RhythmSettings(**on("rhythm"), seed=settings.seed, take=settings.take)), rows),
         "sample": (partial(Sample, sampling), rows),
         "sound": (partial(Sound, SoundSettings(**on("sound"))), 1),
         "mux": (partial(Delivery, delivery), 1),
@@ -229,8 +207,8 @@ def _windows_per_batch(pool: Pool) -> int:
 
 
 @contextmanager
-def _watched(tally: Any, tell_person: Callable[[Mapping[str, int]], None], interval: float = 0.5) -> Iterator[None]:
-    """Tell a person the tally's counts until the work inside is done, and once more then."""
+def _watched(tally: Any, tell_person: Callable[[Progress], None], interval: float = 0.5) -> Iterator[None]:
+    """Tell a person how far the tally says it is until the work inside is done, and once more then."""
     import ray
 
     def tell() -> None:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 _SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 _KEYS_NEEDED = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_PROFILE) in the environment"
-_TRANSIENT = {"Unreachable", "Unavailable", "Truncated"}
+_TRANSIENT = {"Unreachable", "Unavailable", "Truncated", "Damaged"}
 
 # What object stores and their client library say, and what it means.
 _REMOTE: tuple[tuple[str, str, str], ...] = (

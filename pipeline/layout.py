@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
+from pathlib import Path
 
 # Share of the processors, and of each GPU, that a stage gets. Those of the GPU sum to 1. On a machine without a GPU
 # sampling gets the most; on one with, decoding.
@@ -58,6 +60,35 @@ class Layout:
             threads = min(cpus / workers, node) if stage == "sample" and not on_gpu else max(each, min(cpus, 2))
             pools[stage] = Pool(workers, _num_cpus(each, order), on_gpu, max(1, round(threads)))
         return cls(pools)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Processors and GPUs of a machine or a cluster, and the processors of its largest node."""
+
+    cores: float
+    gpus: float
+    largest_node: float
+    nodes: int = 1
+
+    @classmethod
+    def here(cls) -> Machine:
+        """This machine, as Ray would count it."""
+        cores = float(os.cpu_count() or 1)
+        seen = os.environ.get("CUDA_VISIBLE_DEVICES")
+        gpus = len(list(Path("/dev").glob("nvidia[0-9]*")))
+        if seen is not None:
+            gpus = min(gpus, len([name for name in seen.split(",") if name.strip()]))
+        return cls(cores, float(gpus), cores)
+
+    def layout(self, gpus: float | None = None, *, large_model: bool) -> Layout:
+        """How the stages share it; `gpus` asks what would be with so many."""
+        return Layout.of(
+            self.cores,
+            self.gpus if gpus is None else gpus,
+            largest_node=self.largest_node,
+            large_model=large_model,
+        )
 
 
 def _num_cpus(cpus: float, order: int) -> float:

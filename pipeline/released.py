@@ -29,6 +29,7 @@ from pipeline.preparing import LOST, PrepareSettings, Summary, collect, facts
 from pipeline.shards import Shards
 from pipeline.sources import content_id, item_id
 from pipeline.storage import Entry, Storage, StorageError
+from pipeline.workers import Progress
 from stages.contracts import LISTENED, Row, table_of
 from stages.listen import ListenSettings, sound_of
 from stages.segments import Segments, SegmentsSettings
@@ -113,7 +114,7 @@ def prepare_released(
                 summary.failures.append(failed)
             else:
                 collect(stage(table_of([_read(row, folder, stem, width)], LISTENED)), shards, summary)
-            watcher({"segments": number}, len(clips))
+            watcher(Progress({"segments": number}), len(clips))
     finally:
         shards.flush()
     return summary

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -16,7 +17,7 @@ from pipeline.execution import RunError, Watcher, cluster, stream
 from pipeline.ledger import FAILED, Ledger
 from pipeline.records import Records
 from pipeline.settings import RunSettings
-from pipeline.storage import Storage
+from pipeline.storage import Storage, StorageError
 from stages.contracts import MANIFEST, SOUND, Row, rows_of, table_of
 
 log = logging.getLogger(__name__)
@@ -124,6 +125,7 @@ def run(
     Raises:
         FingerprintError: another fingerprint in the destination, and `mix` does not allow it.
         ClaimError: another run is at work there.
+        Cancelled: somebody asked the run to stop.
         RunError: no such cluster, or its workers cannot go on.
         StorageError, LedgerError: the destination cannot be read or written.
     """
@@ -134,8 +136,13 @@ def run(
         state = resume(MANIFEST.check(manifest), settings.fingerprint, ledger, mix=mix, hopeless_too=hopeless_too)
         Records(destination).begin(manifest, settings.fingerprint, settings.record)
         summary = Summary(total=manifest.num_rows, skipped=state.done, failures=list(state.hopeless))
-        for row in _settled(state, settings, destination, watcher, claim, address):
-            summary.add(row)
+        try:
+            for row in _settled(state, settings, destination, watcher, claim, address):
+                summary.add(row)
+        except BaseException:
+            with suppress(StorageError):  # what was being written when the run was stopped
+                destination.sweep()
+            raise
     return summary
 
 

@@ -117,7 +117,7 @@ def standing(destination: Storage) -> Standing:
         seconds=_seconds(rows),
         last=pc.max(rows["finished"]).as_py(),
         rate=_rate(rows),
-        at_work=tuple(claims(destination)),
+        at_work=tuple(claims(destination).values()),
     )
 
 

@@ -177,7 +177,7 @@ class Storage:
 
     @patient
     def deliver(self, path: str | os.PathLike[str], name: str) -> Output:
-        """Copy a local file to a name, atomically: hashed on the way, its size read back before it gets its name."""
+        """Copy a local file to a name, atomically; it has its name only when its size and hash were read back."""
         with explained(str(path)):
             size = os.stat(path).st_size
         return self._put(name, _chunks_of(Path(path)), size)
@@ -279,6 +279,8 @@ class Storage:
             sha256 = self._upload(temporary, chunks)
             if (landed := self._size(temporary)) != size:
                 raise StorageError("Truncated", f"{self.uri(name)}: {landed} of {size} bytes arrived; try again")
+            if self._hash(temporary) != sha256:
+                raise StorageError("Damaged", f"{self.uri(name)}: other bytes arrived than were sent; try again")
             if not direct:
                 with explained(self.uri(name)):
                     self._rename(temporary, name)
@@ -303,6 +305,14 @@ class Storage:
                 if self.local:
                     sink.flush()
                     os.fsync(sink.fileno())
+        return sha256.hexdigest()
+
+    def _hash(self, name: str) -> str:
+        """Hexadecimal SHA-256 of what lies at a name."""
+        sha256 = hashlib.sha256()
+        with self._reader(name) as source:
+            while chunk := _read(source, self.uri(name)):
+                sha256.update(chunk)
         return sha256.hexdigest()
 
     def _rename(self, temporary: str, name: str) -> None:

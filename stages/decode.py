@@ -197,7 +197,33 @@ def judge(path: Path, facts: FileFacts, reading: Reading, outcome: child.Outcome
     Raises:
         ItemError: see `decode`.
     """
+    judge_header(path, facts, outcome, settings)
     last = outcome.errors[-1] if outcome.errors else f"exit code {outcome.code}"
+    _judge_end(facts, reading, outcome)
+    if outcome.code:
+        raise ItemError("DecodeFailed", f"the decoder gave up ({last}): convert the video to H.264 in MP4")
+    judge_length(reading.duration, settings)
+
+
+def judge_length(seconds: float, settings: DecodeSettings) -> None:
+    """Refuse a video that is too short or too long.
+
+    Raises:
+        ItemError: TooShort, TooLong.
+    """
+    if seconds < settings.shortest:
+        lengths = f"the video lasts {seconds:.2f} s, expected at least {settings.shortest:g} s"
+        raise ItemError("TooShort", f"{lengths}: there is too little to score")
+    if seconds > settings.longest:
+        raise too_long(seconds, settings.longest)
+
+
+def judge_header(path: Path, facts: FileFacts, outcome: child.Outcome, settings: DecodeSettings) -> None:
+    """Refuse a file for what its container says of it.
+
+    Raises:
+        ItemError: DecodeFailed, Truncated, NotAVideo, NoVideoStream, TooLarge, UnsupportedCodec.
+    """
     if outcome.code < 0:
         raise ItemError(
             "DecodeFailed", f"the decoder crashed (signal {-outcome.code}): convert the video to H.264 in MP4"
@@ -216,14 +242,6 @@ def judge(path: Path, facts: FileFacts, reading: Reading, outcome: child.Outcome
         raise ItemError("TooLarge", f"{size} are {most}: scale the video down")
     if facts.video.codec == "none" or "no decoder found" in outcome.log or "Decoder not found" in outcome.log:
         raise ItemError("UnsupportedCodec", f"the codec {facts.video.codec} cannot be decoded: convert it to H.264")
-    _judge_end(facts, reading, outcome)
-    if outcome.code:
-        raise ItemError("DecodeFailed", f"the decoder gave up ({last}): convert the video to H.264 in MP4")
-    if reading.duration < settings.shortest:
-        lengths = f"the video lasts {reading.duration:.2f} s, expected at least {settings.shortest:g} s"
-        raise ItemError("TooShort", f"{lengths}: there is too little to score")
-    if reading.duration > settings.longest:
-        raise too_long(reading.duration, settings.longest)
 
 
 def _judge_end(facts: FileFacts, reading: Reading, outcome: child.Outcome) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -16,6 +17,9 @@ if TYPE_CHECKING:
 
     from models import Conditions
     from models.windows import Timeline
+
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,7 @@ class Sample(Stage):
 
     def __init__(self, settings: SampleSettings = SampleSettings()) -> None:
         self.settings = settings
+        self._at_once = settings.windows_per_batch
         self.model = load_parts(settings.model, ("conditioner", "dit"), settings.device, settings.threads)
 
     def process(self, rows: list[Row]) -> list[Row | Exception]:
@@ -110,12 +115,26 @@ class Sample(Stage):
         return Conditions.concatenated(batches)
 
     def _velocity(self, x: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
-        """Guided velocity of all windows [windows, channels, frames], one fixed batch after another."""
+        """Guided velocity of all windows [windows, channels, frames], one fixed batch after another.
+
+        Where a GPU has too little memory for a batch, half of it is tried, down to a window at a time, and so from then
+        on.
+        """
         import torch
 
         guidance = self.settings.model.guidance if self.settings.guidance is None else self.settings.guidance
-        batches = [
-            self.model.velocity(x[index], t[index], conditions.rows(index), guidance)[:kept]
-            for index, kept in fixed_batches(len(x), self.settings.windows_per_batch)
-        ]
-        return torch.cat(batches)
+        while True:
+            try:
+                batches = [
+                    self.model.velocity(x[index], t[index], conditions.rows(index), guidance)[:kept]
+                    for index, kept in fixed_batches(len(x), self._at_once)
+                ]
+                return torch.cat(batches)
+            except torch.OutOfMemoryError:
+                if self._at_once == 1:
+                    raise ItemError(
+                        "OutOfMemory", "the GPU has too little memory for one window: give the stages fewer workers"
+                    ) from None
+                self._at_once = max(1, self._at_once // 2)
+                log.warning("too little memory on the GPU: %d windows at once from now on", self._at_once)
+                torch.cuda.empty_cache()

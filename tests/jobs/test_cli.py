@@ -55,7 +55,7 @@ def test_help_imports_nothing_heavy() -> None:
     [
         [], ["score"], ["demo"], ["weights"], ["weights", "inspect"], ["weights", "pull"], ["corpus"],
         ["corpus", "make"], ["prepare"], ["train"], ["evaluate"], ["status"], ["failures"],
-        ["retry"],
+        ["retry"], ["report"], ["plan"], ["cancel"], ["submit"],
     ],
 )  # fmt: skip
 def test_every_command_explains_itself(command: list[str]) -> None:
@@ -218,3 +218,21 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert rows[: len(done)] == done
     files = {entry.name for entry in Storage.open(out).files()}
     assert files == {f"{number}{suffix}" for number in range(4) for suffix in (".mp4", ".wav", ".json")}
+
+
+def test_a_terminated_run_ends_in_good_order(clip: Path, tmp_path: Path) -> None:
+    """SIGTERM in the middle: one line, no trace, nothing half-written, and nobody holds the destination."""
+    out = tmp_path / "out"
+    command = [sys.executable, "-m", "jobs.cli", "score", str(clip), "--out", str(out), "--steps", "2000"]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stderr is not None
+    assert process.stderr.readline() == "1 to score; starting Ray\n"
+    time.sleep(12)  # somewhere between the start of Ray and the end of the sampling
+    process.send_signal(signal.SIGTERM)
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 130, said
+    assert said.splitlines()[-1] == "stopped; what is done is kept, the same command goes on from here"
+    assert "Traceback" not in said
+    assert "SIGTERM received" not in said
+    left = [path for path in out.rglob("*") if path.is_file()]
+    assert not [path for path in left if path.suffix in (".tmp", ".mp4", ".wav") or "claims" in path.parts]

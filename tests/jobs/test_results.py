@@ -46,6 +46,16 @@ def test_failures(scored: Path) -> None:
     assert (found["output"], found["error_type"]) == ("b.mp4", "NotAVideo")
 
 
+def test_report(scored: Path, tmp_path: Path) -> None:
+    result = CliRunner().invoke(app, ["report", str(scored)])
+    assert result.exit_code == 0, result.stderr
+    assert result.stdout.strip() == f"the report is {scored}/report.html"
+    assert "NotAVideo in decode" in (scored / "report.html").read_text()
+    result = CliRunner().invoke(app, ["report", str(scored), "--out", str(tmp_path / "none" / "page.html")])
+    assert result.exit_code == 2
+    assert "cannot write the report" in result.stderr
+
+
 def unreadable(storage: Storage, settings: RunSettings) -> None:
     """A run of one video that could not even be opened, recorded with its failure."""
     error = {"stage": "discover", "type": "Unreadable", "message": "no rights"}
@@ -82,7 +92,7 @@ def test_retry_refuses_other_music(tmp_path: Path) -> None:
         assert says in result.stderr
 
 
-@pytest.mark.parametrize("command", ["status", "failures", "retry"])
+@pytest.mark.parametrize("command", ["status", "failures", "retry", "report"])
 def test_a_folder_without_a_run_is_one_line(command: str, tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "none"):
         result = CliRunner().invoke(app, [command, str(folder)])

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import pytest
 
-from jobs.view import Lines, printable, show_summary
+from jobs.view import Lines, Speed, printable, show_summary, waiting, whole
 from pipeline.execution import STAGES
 from pipeline.run import Summary
+from pipeline.workers import Progress
 
 
 def failed(number: int) -> dict[str, object]:
@@ -38,14 +39,31 @@ def test_summary_counts_and_escapes(capsys: pytest.CaptureFixture[str], monkeypa
 def test_lines_tell_news_now_and_then_and_always_the_end(capsys: pytest.CaptureFixture[str]) -> None:
     with Lines(interval=3600).shown() as view:
         view.begin(2)
-        view({"decode": 1}, 2)
-        view(dict.fromkeys(STAGES, 2), 2)
-        view(dict.fromkeys(STAGES, 2), 2)
+        view(Progress({"decode": 1}), 2)
+        view(Progress(dict.fromkeys(STAGES, 2), failed=1, music=3.0), 2)
+        view(Progress(dict.fromkeys(STAGES, 2), failed=1, music=3.0), 2)
     lines = capsys.readouterr().err.splitlines()
-    assert lines == [
-        "2 to score; starting Ray",
-        "of 2: decode 2, features 2, rhythm 2, sample 2, sound 2, mux 2",
-    ]
+    assert len(lines) == 2
+    assert lines[0] == "2 to score; starting Ray"
+    assert lines[1].startswith("1 of 2 done, 1 failed, 0 in flight, ")
+    assert lines[1].endswith("(decode 2, features 2, rhythm 2, sample 2, sound 2, mux 2)")
+
+
+def test_speed_is_that_of_the_last_minutes() -> None:
+    speed = Speed(span=60.0)
+    assert (speed.videos("mux"), speed.music, speed.left(Progress(), 10)) == (0.0, 0.0, None)
+    for second in range(0, 200, 10):  # at first one video every 10 s, then two
+        videos = second // 10 if second < 100 else 10 + (second - 100) // 5
+        speed.add(Progress({"mux": videos, "decode": videos + 3}, music=30.0 * videos), now=float(second))
+    assert speed.videos("mux") == pytest.approx(12.0)
+    assert speed.music == pytest.approx(6.0)
+    assert speed.left(Progress({"mux": 28}), 40) == pytest.approx(60.0)
+
+
+def test_rows_in_line_are_those_between_two_stages() -> None:
+    progress = Progress({"decode": 7, "features": 5, "rhythm": 5, "sample": 2, "sound": 2, "mux": 1})
+    assert [waiting(progress, 10, stage) for stage in STAGES] == [3, 2, 0, 3, 0, 1]
+    assert whole(progress, 10, Speed()).startswith("1 of 10 done, 0 failed, 6 in flight")
 
 
 def test_names_cannot_move_the_cursor() -> None:

@@ -73,8 +73,9 @@ def test_its_music_follows_a_given_curve_and_no_other(model: DiffV2M) -> None:
 def test_half_a_minute_takes_at_most_half_a_minute(model: DiffV2M) -> None:
     features = Features(torch.zeros(30, 64), torch.zeros(30, 3072), torch.zeros(30), torch.zeros(30),
                         pace=torch.zeros(2, model.lengths.window_latents))  # fmt: skip
-    conditions = model.condition([features])
     began = time.perf_counter()
     noise = draw_noise("time", 0, 64, model.lengths.window_latents)[None]
-    model.decode(model.sample(noise, conditions, steps=model.config.sampling.steps, guidance=2.0))
+    rhythm = model.predict_rhythm([features], draw_noise("rhythm", 0, 3, model.lengths.window_latents)[None])
+    conditions = model.condition([features], predicted_rhythm=rhythm)
+    model.decode(model.sample(noise, conditions, steps=model.config.sampling.steps, guidance=1.5))
     assert time.perf_counter() - began < 30

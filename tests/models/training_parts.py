@@ -35,6 +35,7 @@ def raw_config(window: int = 30) -> dict[str, Any]:
     model["diffusion"]["config"] |= {
         "io_channels": 4, "embed_dim": 64, "depth": 1, "num_heads": 2, "cond_token_dim": 32, "global_cond_dim": 96,
     }  # fmt: skip
+    model["diffusion"]["config"]["curve"] |= {"drawn": False}
     raw["predictor"] = {"width": 64, "depth": 1}
     return raw
 

@@ -17,20 +17,21 @@ from pipeline.execution import Step, Watcher
 from pipeline.layout import Layout
 from pipeline.preparing import PrepareSettings, Summary, prepare
 from pipeline.storage import Storage
+from pipeline.workers import Progress
 
 
 class Told:
     """Remembers what a run told."""
 
     def __init__(self) -> None:
-        self.total, self.counts = -1, dict[str, int]()
+        self.total, self.counts, self.progress = -1, dict[str, int](), Progress()
 
     def begin(self, total: int) -> None:
         self.total = total
 
-    def __call__(self, counts: Mapping[str, int], total: int) -> None:
+    def __call__(self, progress: Progress, total: int) -> None:
         assert total == self.total
-        self.counts = dict(counts)
+        self.progress, self.counts = progress, dict(progress.left)
 
 
 def through(todo: pa.Table, steps: Mapping[str, Step], watcher: Watcher) -> Iterator[pa.Table]:

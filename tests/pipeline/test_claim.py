@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.claim import CLAIMS, DEAD_AFTER, Claim, ClaimError, Claiming, Process, claimed
+from pipeline.claim import CLAIMS, DEAD_AFTER, Cancelled, Claim, ClaimError, Claiming, Process, cancel, claimed
 from pipeline.faults import StorageError
 from pipeline.storage import Entry, Storage
 from tests.conftest import Bucket
@@ -189,3 +189,18 @@ def test_this_process_lives_and_an_earlier_one_of_its_number_does_not() -> None:
     assert not this.is_dead
     assert replace(this, born="1").is_dead
     assert not replace(this, boot="elsewhere", born="1").is_dead
+
+
+def test_a_run_is_cancelled_from_anywhere(destination: Storage) -> None:
+    assert cancel(destination) == []
+    with claimed(destination) as run:
+        run.check()
+        assert cancel(destination) == [run.claim]
+        run.check()  # until it looks
+        run.sign()
+        with pytest.raises(Cancelled, match="what is done is kept"):
+            run.check()
+    with claimed(destination) as again:  # the next one is not asked to stop
+        again.sign()
+        again.check()
+    assert destination.files(hidden=True) == []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +14,7 @@ from pipeline.dataset import Dataset, DatasetError
 from pipeline.preparing import PrepareSettings
 from pipeline.released import prepare_released
 from pipeline.storage import Storage
+from pipeline.workers import Progress
 from stages.segments import LENGTHS, samples_of
 from tests.sounds import RATE, clicking
 
@@ -23,7 +23,7 @@ SETTINGS = PrepareSettings(device="cpu")
 
 class Silent:
     def begin(self, total: int) -> None: ...
-    def __call__(self, counts: Mapping[str, int], total: int) -> None: ...
+    def __call__(self, progress: Progress, total: int) -> None: ...
 
 
 @pytest.fixture

@@ -155,6 +155,16 @@ def test_a_storage_travels_between_processes(storage: Storage) -> None:
     assert pickle.loads(packed).read("a") == b"1"
 
 
+def test_an_upload_that_arrives_changed_is_no_output(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The size is right, a byte is not."""
+    whole = Storage._upload
+    monkeypatch.setattr(Storage, "_upload", lambda self, name, chunks: whole(self, name, (b"wrong",)) and "0" * 64)
+    with pytest.raises(StorageError, match="other bytes arrived than were sent") as caught:
+        storage.write("a.bin", b"right")
+    assert caught.value.transient
+    assert storage.files(hidden=True) == []
+
+
 def test_an_upload_that_arrives_short_is_no_output(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     storage.write("a.mp4", b"whole")
     monkeypatch.setattr(storage_module, "_chunks_of", lambda path: iter([b"half"]))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -78,6 +79,26 @@ def test_a_fixed_batch_keeps_a_row_apart_from_its_neighbours(rhythm: Rhythm) -> 
     other = latents_of([CLIPS[0], CLIPS[5], CLIPS[4]], rhythm, four)
     assert np.array_equal(together["a.mp4"], other["a.mp4"])
     np.testing.assert_allclose(together["a.mp4"], latents_of(CLIPS[:1], rhythm, Sample(QUICK))["a.mp4"], atol=1e-4)
+
+
+def test_too_little_memory_halves_the_batch(rhythm: Rhythm, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The same music; a row fails only when a window alone is too much."""
+    usual, most = Sample(replace(QUICK, windows_per_batch=4)), 2
+    expected = latents_of([("long.mp4", 70.0)], rhythm, usual)["long.mp4"]
+    velocity = usual.model.velocity
+
+    def bounded(x: torch.Tensor, *args: Any, **options: Any) -> torch.Tensor:
+        if len(x) > most:
+            raise torch.OutOfMemoryError("no room")
+        return velocity(x, *args, **options)
+
+    monkeypatch.setattr(usual.model, "velocity", bounded)
+    found = latents_of([("long.mp4", 70.0)], rhythm, usual)["long.mp4"]
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    assert usual._at_once == 2
+    most = 0
+    (row,) = rows_of(usual(rhythm(table_of([features_row("a.mp4", 5.0)], FEATURES))))
+    assert row["error"]["type"] == "OutOfMemory"
 
 
 def test_seed_take_and_content_choose_the_music(rhythm: Rhythm, sample: Sample) -> None:
