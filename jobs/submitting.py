@@ -142,7 +142,7 @@ def submit(order: Sequence[str], names: Sequence[str], address: str, working_dir
             submission_id=f"diff-v2m-{uuid.uuid4().hex[:12]}",
             runtime_env=environment,
         )
-    except (RuntimeError, ValueError, OSError) as fault:
+    except _refusals() as fault:
         raise SubmitError(f"{address} does not take the job: {_first_line(fault)}") from fault
     return job
 
@@ -162,7 +162,7 @@ def show_job(job: str, address: str, *, follow: bool = False) -> bool:
         status = client.get_job_status(job)
         if not follow:
             typer.echo(client.get_job_logs(job)[-4000:], nl=False)
-    except (RuntimeError, ValueError, OSError) as fault:
+    except _refusals() as fault:
         raise SubmitError(f"{address} knows nothing of {job}: {_first_line(fault)}") from fault
     typer.echo(f"{job}: {status.value}")
     return status.value != "FAILED"
@@ -177,6 +177,13 @@ def _client(address: str) -> Any:
     from ray.job_submission import JobSubmissionClient
 
     return JobSubmissionClient(address)
+
+
+def _refusals() -> tuple[type[Exception], ...]:
+    """How Ray's client says that it cannot: no server, no such job, no right to ask (`RAY_AUTH_TOKEN` is missing)."""
+    from ray.exceptions import RayError
+
+    return RuntimeError, ValueError, OSError, RayError
 
 
 def _first_line(fault: Exception) -> str:
