@@ -53,6 +53,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, an
 
 @app.command()
 def score(
+    context: typer.Context,
     sources: Annotated[
         list[str], typer.Argument(help="Videos, folders (searched all the way down) or s3:// prefixes.")
     ],
@@ -78,20 +79,7 @@ def score(
         from jobs.scoring import Order, check_environment, score_sources
 
         check_environment(needs or [])
-        order = Order(
-            sources=sources,
-            out=out,
-            preset=preset.value,
-            weights=weights,
-            weight_set=weight_set.value,
-            clip=clip,
-            seed=seed,
-            steps=steps,
-            guidance=guidance,
-            limit=limit,
-            address=address,
-            force=force,
-        )
+        order = Order.of(context.params)
         if dry_run:
             from jobs.planning import plan_sources
 
@@ -103,6 +91,7 @@ def score(
 
 @app.command()
 def plan(
+    context: typer.Context,
     sources: Annotated[
         list[str], typer.Argument(help="Videos, folders (searched all the way down) or s3:// prefixes.")
     ],
@@ -133,20 +122,7 @@ def plan(
 
         if save_rates and not rehearse:
             raise SettingsError("--save-rates keeps what --rehearse measures: give both")
-        order = Order(
-            sources=sources,
-            out=out,
-            preset=preset.value,
-            weights=weights,
-            weight_set=weight_set.value,
-            clip=clip,
-            seed=seed,
-            steps=steps,
-            guidance=guidance,
-            limit=limit,
-            address=address,
-            force=force,
-        )
+        order = Order.of(context.params)
         found = plan_sources(order, Reckoning(rates, rehearse, save_rates, price, sample), as_json=as_json)
     raise typer.Exit(SOME_FAILED if found.unusable else ALL_DONE)
 

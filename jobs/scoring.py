@@ -7,9 +7,9 @@ import os
 import socket
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +43,11 @@ class Order:
     limit: int | None = None
     address: str | None = None
     force: bool = False
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any]) -> Order:
+        """The order among the options of a command, by their names."""
+        return cls(**{field.name: options[field.name] for field in fields(cls)})
 
     def settings(self) -> RunSettings:
         """The run's settings, after a look into every file that they name.

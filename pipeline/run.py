@@ -18,11 +18,12 @@ from pipeline.ledger import FAILED, Ledger
 from pipeline.records import Records
 from pipeline.settings import RunSettings
 from pipeline.storage import Storage, StorageError
+from pipeline.workers import QUARANTINED
 from stages.contracts import MANIFEST, SOUND, Row, rows_of, table_of
 
 log = logging.getLogger(__name__)
 
-# What is wrong with the file itself: the same bytes would fail again.
+# What is wrong with the file itself: the same bytes would fail again, or take more workers with them.
 HOPELESS = frozenset(
     {
         "EmptyFile",
@@ -34,6 +35,7 @@ HOPELESS = frozenset(
         "TooShort",
         "TooLong",
         "TooLarge",
+        QUARANTINED,
     }
 )
 

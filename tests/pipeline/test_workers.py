@@ -13,9 +13,13 @@ import pytest
 
 from pipeline.execution import RunError, Step, cluster, through
 from pipeline.layout import Pool
+from pipeline.ledger import Ledger
+from pipeline.run import resume
+from pipeline.storage import Storage
 from pipeline.workers import DEATHS, FINISHED, QUARANTINED, STARTS, Progress, Tally, marked
 from stages.contracts import MANIFEST, Row, table_of
 from tests.pipeline.inline import Told
+from tests.pipeline.test_ledger import failed
 
 PLAIN = Pool(workers=1, num_cpus=0.1, num_gpus=0, threads=1)
 
@@ -130,6 +134,14 @@ def test_the_tally_tells_deaths_and_what_is_finished() -> None:
     assert [tally.starting("first") for _ in range(STARTS + 1)][-1] > STARTS
     tally.started("first")
     assert tally.starting("first") == 1
+
+
+def test_what_killed_workers_is_left_alone_by_later_runs_too(tmp_path: Path) -> None:
+    ledger = Ledger(Storage.open(tmp_path))
+    ledger.append([failed("item0", error_type=QUARANTINED), failed("item1", error_type="Timeout")])
+    state = resume(manifest(3), "F", ledger)
+    assert state.todo["item_id"].to_pylist() == ["item1", "item2"]
+    assert resume(manifest(3), "F", ledger, hopeless_too=True).todo.num_rows == 3
 
 
 def test_a_mark_does_not_hide_an_earlier_error() -> None:
