@@ -78,6 +78,13 @@ def whole(progress: Progress, total: int, speed: Speed) -> str:
     return line
 
 
+def beginning(total: int, *, again: bool) -> str:
+    """One line before a run, or before what failed by chance in it is tried again."""
+    if again:
+        return f"{total} failed for a reason that may pass: trying again"
+    return f"{total} to score" + ("; starting Ray" if total else "")
+
+
 def gpu_use() -> int | None:
     """Mean use of this machine's GPUs in percent; None where there is none, or none that tells."""
     tool = shutil.which("nvidia-smi")
@@ -115,7 +122,10 @@ class Bars:
             self._progress.stop()
 
     def begin(self, total: int) -> None:
-        self._progress.console.print(f"{total} to score" + ("; starting Ray" if total else ""))
+        self._progress.console.print(beginning(total, again=bool(self._bars)))
+        self._speed = Speed()
+        for bar in self._bars.values():
+            self._progress.reset(bar, total=total)
 
     def __call__(self, progress: Progress, total: int) -> None:
         if not self._bars:  # not earlier: Ray's native part writes to the terminal while it starts
@@ -145,7 +155,8 @@ class Lines:
         yield self
 
     def begin(self, total: int) -> None:
-        print(f"{total} to score" + ("; starting Ray" if total else ""), file=sys.stderr, flush=True)
+        print(beginning(total, again=bool(self._told.left)), file=sys.stderr, flush=True)
+        self._speed, self._told = Speed(), Progress()
 
     def __call__(self, progress: Progress, total: int) -> None:
         self._speed.add(progress)

@@ -290,10 +290,10 @@ class DiffV2M(nn.Module):
 
     @torch.inference_mode()
     def sample(
-        self, noise: Tensor, conditions: Conditions, steps: int = 250, guidance: float = 3.0, sampler: str = "ddim"
+        self, noise: Tensor, conditions: Conditions, steps: int = 250, guidance: float = 3.0, sampler: str = "dpm"
     ) -> Tensor:
         """Latents of the noise's shape [clips, channels, frames]."""
-        return SAMPLERS[sampler](lambda x, t: self.velocity(x, t, conditions, guidance), noise, steps)
+        return SAMPLERS[sampler](lambda x, t: self.velocity(x, t, conditions, guidance), noise, steps, self.dit.switch)
 
     @torch.inference_mode()
     def decode(self, latents: Tensor, chunk: int | None = None) -> Tensor:

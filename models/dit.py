@@ -276,6 +276,7 @@ class DiT(nn.Module):
         width, cond, channels = config.width, config.cond_dim, config.latent_channels
         self.emotion, self.positions, self.seconds = config.emotion, config.positions, config.steps
         self.prepends = config.global_type is GlobalCond.PREPEND
+        self.switch = SWITCH if config.fusion in ("FiLM_choose", "choose") else None  # where the branches change
         self.timestep_features = FourierFeatures()
         self.to_timestep_embed = two_layers(nn.SiLU(), 256, width, width)
         self.to_cond_embed = two_layers(nn.SiLU(), cond, cond, cond, bias=False)

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import torch
 from torch import Tensor
 
 Velocity = Callable[[Tensor, Tensor], Tensor]
 """(latents [clips, channels, frames], t [clips]) -> velocity of the latents' shape."""
+
+CROWDING = (3.0, 2.0)
+"""How closely the steps of `dpm` stand where the path from noise to music bends most: at its beginning and its end."""
 
 
 def alpha_sigma(t: float) -> tuple[float, float]:
@@ -22,20 +25,28 @@ def timesteps(steps: int) -> list[float]:
     return [float(t) for t in torch.linspace(1, 0, steps + 1)[:-1]]
 
 
-def ddim(velocity: Velocity, noise: Tensor, steps: int) -> Tensor:
-    """DDIM without added noise (arXiv 2010.02502, eta 0); the clean latents predicted in the last step.
+def crowded_timesteps(steps: int, switch: float | None = None) -> list[float]:
+    """`steps` times from 1 down, closest where they begin and where they end, 0 left out; the nearest at `switch`."""
+    first, last = CROWDING
+    times = [(1 - (i / steps) ** first) ** last for i in range(steps)]
+    if switch is not None and steps > 1:
+        times[min(range(1, steps), key=lambda i: abs(times[i] - switch))] = switch
+    return times
+
+
+def ddim(velocity: Velocity, noise: Tensor, steps: int, switch: float | None = None) -> Tensor:
+    """DDIM without added noise (arXiv 2010.02502, eta 0), as released; the clean latents predicted in the last step.
 
     Args:
         velocity: the (guided) network.
         noise: [clips, channels, frames], standard normal.
         steps: network calls, at least 1.
+        switch: of no account: no step looks back over it.
     """
-    if steps < 1:
-        raise ValueError(f"sampling takes at least 1 step, got {steps}")
-    times = timesteps(steps)
+    times = timesteps(_checked(steps))
     x, denoised = noise, noise
     for i, time in enumerate(times):
-        v = velocity(x, torch.full((len(x),), time, dtype=x.dtype, device=x.device))
+        v = velocity(x, _each(x, time))
         alpha, sigma = alpha_sigma(time)
         denoised, epsilon = alpha * x - sigma * v, sigma * x + alpha * v
         if i + 1 < len(times):
@@ -44,4 +55,68 @@ def ddim(velocity: Velocity, noise: Tensor, steps: int) -> Tensor:
     return denoised
 
 
-SAMPLERS: dict[str, Callable[[Velocity, Tensor, int], Tensor]] = {"ddim": ddim}
+def dpm(velocity: Velocity, noise: Tensor, steps: int, switch: float | None = None) -> Tensor:
+    """DPM-Solver++ (arXiv 2211.01095) of third order, with what earlier steps predicted; arguments as `ddim`.
+
+    A step solves dx / dlambda = -x sigma^2 + .. exactly for the polynomial in lambda = log(alpha / sigma) through the
+    clean latents that the last three calls predicted. Only the first steps and the last two are of lower order.
+
+    Args:
+        switch: time at which the network changes at once: a step ends there, and none looks back over it.
+    """
+    times = crowded_timesteps(_checked(steps), switch)
+    x, denoised, past = noise, noise, list[tuple[float, Tensor]]()
+    for i, time in enumerate(times):
+        v = velocity(x, _each(x, time))
+        alpha, sigma = alpha_sigma(time)
+        denoised = alpha * x - sigma * v
+        if i == 0:  # all is noise, lambda is infinite
+            alpha, sigma = alpha_sigma(times[1]) if steps > 1 else (1.0, 0.0)
+            x = alpha * denoised + sigma * noise
+            continue
+        past = [] if time == switch else past[-2:]
+        past.append((_log_snr(time), denoised))
+        if i + 1 < steps:
+            after, left = alpha_sigma(times[i + 1])
+            # Towards the end lambda runs away: what is extrapolated far from three predictions is worse than from one.
+            x = left / sigma * x + after * _integral(past[-(steps - 1 - i) :], _log_snr(times[i + 1]))
+    return denoised
+
+
+def _integral(past: Sequence[tuple[float, Tensor]], end: float) -> Tensor:
+    """exp(-end) times the integral of exp(l) p(l) from the last lambda to `end`.
+
+    p is the polynomial through up to three pairs (lambda, prediction), in Newton's form.
+    """
+    (here, last), *earlier = reversed(past)
+    h = end - here
+    total = -math.expm1(-h) * last
+    if not earlier:
+        return total
+    (before, second), *earliest = earlier
+    gap, linear = here - before, h + math.expm1(-h)
+    slope = (last - second) / gap
+    total = total + linear * slope
+    if earliest:
+        ((first, third),) = earliest
+        bend = (slope - (second - third) / (before - first)) / (here - first)
+        total = total + (h * h - 2 * linear + gap * linear) * bend
+    return total
+
+
+def _log_snr(t: float) -> float:
+    alpha, sigma = alpha_sigma(t)
+    return math.log(alpha / sigma)
+
+
+def _each(x: Tensor, time: float) -> Tensor:
+    return torch.full((len(x),), time, dtype=x.dtype, device=x.device)
+
+
+def _checked(steps: int) -> int:
+    if steps < 1:
+        raise ValueError(f"sampling takes at least 1 step, got {steps}")
+    return steps
+
+
+SAMPLERS: dict[str, Callable[[Velocity, Tensor, int, float | None], Tensor]] = {"ddim": ddim, "dpm": dpm}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass, field
 
 import pyarrow as pa
@@ -38,6 +38,11 @@ HOPELESS = frozenset(
         QUARANTINED,
     }
 )
+
+# What another try may well get past: a child or a storage that others brought down.
+PASSING = frozenset({"Killed", "Unavailable", "Unreachable", "Damaged"})
+TRIES = 3
+"""Times that a run tries a video that fails for a reason that may pass."""
 
 
 class FingerprintError(RunError):
@@ -139,8 +144,9 @@ def run(
         Records(destination).begin(manifest, settings.fingerprint, settings.record)
         summary = Summary(total=manifest.num_rows, skipped=state.done, failures=list(state.hopeless))
         try:
-            for row in _settled(state, settings, destination, watcher, claim, address):
-                summary.add(row)
+            with cluster(address) if pc.any(pc.is_null(state.todo["error"])).as_py() else nullcontext():
+                for row in _tried(state, settings, destination, watcher, claim):
+                    summary.add(row)
         except BaseException:
             with suppress(StorageError):  # what was being written when the run was stopped
                 destination.sweep()
@@ -148,13 +154,30 @@ def run(
     return summary
 
 
+def _tried(
+    state: Resume, settings: RunSettings, destination: Storage, watcher: Watcher, claim: Claiming
+) -> Iterator[Row]:
+    """The last ledger row of each video that was to do: what failed by chance is tried again when all others are done.
+
+    Every try is an attempt of its own in the ledger.
+    """
+    unreadable = set(state.todo.filter(pc.is_valid(state.todo["error"]))["item_id"].to_pylist())
+    for more in reversed(range(TRIES)):
+        again = set[str]()
+        for row in _settled(state, settings, destination, watcher, claim):
+            if more and row["error_type"] in PASSING and row["item_id"] not in unreadable:
+                again.add(row["item_id"])
+            else:
+                yield row
+        if not again:
+            return
+        log.info("%d videos failed for a reason that may pass: again", len(again))
+        todo = state.todo.filter(pc.is_in(state.todo["item_id"], pa.array(again)))
+        state = Resume(todo, 0, attempts={item: state.attempts.get(item, 0) + 1 for item in again})
+
+
 def _settled(
-    state: Resume,
-    settings: RunSettings,
-    destination: Storage,
-    watcher: Watcher,
-    claim: Claiming,
-    address: str | None,
+    state: Resume, settings: RunSettings, destination: Storage, watcher: Watcher, claim: Claiming
 ) -> Iterator[Row]:
     """Ledger rows of what was to do, as they are written."""
     readable = pc.is_null(state.todo["error"])
@@ -164,7 +187,6 @@ def _settled(
         record = Delivery(DeliverySettings(destination, settings, 0, state.attempts))
         yield from record(table_of(rows_of(broken), SOUND)).to_pylist()
     if todo.num_rows:
-        with cluster(address):
-            for table in stream(todo, settings, destination, watcher, state.attempts):
-                claim.check()
-                yield from table.to_pylist()
+        for table in stream(todo, settings, destination, watcher, state.attempts):
+            claim.check()
+            yield from table.to_pylist()

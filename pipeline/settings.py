@@ -31,7 +31,7 @@ class RunSettings:
     take: int = 0
     steps: int | None = None
     guidance: float | None = None
-    sampler: str = "ddim"
+    sampler: str = "dpm"
     device: str = "auto"
 
     @property

@@ -66,8 +66,8 @@ class Musician(Protocol):
         """The rhythm that music has, measured as `Asked.curve` is."""
         ...
 
-    def play(self, rows: Sequence[Row], asked: Sequence[Asked], seeds: Sequence[int]) -> list[list[Tensor]]:
-        """Music for each video, and for each of the seeds one."""
+    def play(self, rows: Sequence[Row], asked: Sequence[Asked], seed: int) -> list[Tensor]:
+        """Music for each video."""
         ...
 
     def key(self, row: Row, seed: int) -> int:
@@ -94,7 +94,7 @@ class EvaluationSettings:
     threads: int = 0
     steps: int | None = None
     guidance: float | None = None
-    sampler: str = "ddim"
+    sampler: str = "dpm"
     batch: int = BATCH
     chunk: int = 128
 
@@ -188,32 +188,30 @@ class Evaluation:
         onsets = odf(music, self.lengths.sample_rate)[:values, 0]
         return torch.nn.functional.pad(onsets, (0, values - len(onsets)))
 
-    def play(self, rows: Sequence[Row], asked: Sequence[Asked], seeds: Sequence[int]) -> list[list[Tensor]]:
-        """Music for each video and each seed: [2, samples], on the CPU."""
+    def play(self, rows: Sequence[Row], asked: Sequence[Asked], seed: int) -> list[Tensor]:
+        """Music for each video: [2, samples], on the CPU."""
         import torch
 
         from models.sampler import SAMPLERS
         from models.windows import noise_key, together
 
         timelines = [self._timeline(row) for row in rows]
-        counts = [len(timeline) for timeline in timelines]
-        conditions = {seed: self._conditions(rows, timelines, asked, seed) for seed in seeds}
-
-        takes: list[list[Tensor]] = [[] for _ in rows]
-        sampler, steps = SAMPLERS[self.settings.sampler], self.settings.steps or self.settings.model.steps
+        noise = [
+            timeline.noise(noise_key(seed, row["content_id"]), self.config.latent_channels)
+            for row, timeline in zip(rows, timelines, strict=True)
+        ]
+        conditions = self._conditions(rows, timelines, asked, seed)
         with torch.inference_mode():
-            for seed in seeds:
-                noise = torch.cat(
-                    [
-                        timeline.noise(noise_key(seed, row["content_id"]), self.config.latent_channels)
-                        for row, timeline in zip(rows, timelines, strict=True)
-                    ]
-                ).to(self.model.device, self.model.dtype)
-                velocity = together(timelines, partial(self._velocity, conditions=conditions[seed]))
-                latents = sampler(velocity, noise, steps).split(counts)
-                for row, timeline, x, take in zip(rows, timelines, latents, takes, strict=True):
-                    take.append(self._decoded(timeline.join(x), row["duration"]))
-        return takes
+            latents = SAMPLERS[self.settings.sampler](
+                together(timelines, partial(self._velocity, conditions=conditions)),
+                torch.cat(noise).to(self.model.device, self.model.dtype),
+                self.settings.steps or self.settings.model.steps,
+                self.model.dit.switch,
+            ).split([len(timeline) for timeline in timelines])
+            return [
+                self._decoded(timeline.join(x), row["duration"])
+                for row, timeline, x in zip(rows, timelines, latents, strict=True)
+            ]
 
     def key(self, row: Row, seed: int) -> int:
         """Number of the key that the music of a video is asked to have; `models.harmony.UNKNOWN` for none."""

@@ -41,6 +41,12 @@ class MemoryExhausted(Exception):
     """The child ended because it came to the bound of its memory."""
 
 
+class Killed(Exception):
+    """The child was killed by others: by a system that was short of memory, or by somebody's hand."""
+
+    kind = "Killed"  # the error type of a row
+
+
 @dataclass(frozen=True)
 class Limits:
     """What a child may take: `deadline` seconds of wall time, `memory` bytes of address space."""
@@ -147,6 +153,7 @@ def run(arguments: Sequence[str], limits: Limits, pipes: Sequence[Pipe] = (), ou
 
     Raises:
         DeadlinePassed, MemoryExhausted: a bound was met.
+        Killed: it was not the child's own doing that it ended.
         Exception: whatever a sink raises. In every case the child is gone and nothing is left behind.
     """
     output = output if output is not None else Log()
@@ -175,8 +182,10 @@ def run(arguments: Sequence[str], limits: Limits, pipes: Sequence[Pipe] = (), ou
             child.wait()
         child.stderr.close()
     outcome = Outcome(code, output.text)
-    if code == -signal.SIGKILL or any(sign in line for line in outcome.errors for sign in NO_MEMORY):
+    if any(sign in line for line in outcome.errors for sign in NO_MEMORY):
         raise MemoryExhausted(f"ffmpeg needed more than {limits.memory / 2**20:.0f} MiB of memory")
+    if code == -signal.SIGKILL:
+        raise Killed("ffmpeg was killed by somebody, or by a system short of memory: try again")
     return outcome
 
 

@@ -29,14 +29,14 @@ class Heard:
     """What is known of one clip when its music has been heard.
 
     Attributes:
-        asked: per-second means of the rhythm that was asked for.
-        takes: the rhythm of the music, one for each noise seed.
+        asked: per-second means of the rhythm that was asked for, one for each noise seed.
+        takes: the rhythm of the music, in the same order.
         events: seconds of the cuts or accents that the music should hit.
         real: the rhythm of the clip's own music.
         related: whether its own music goes with its picture.
     """
 
-    asked: Tensor
+    asked: Sequence[Tensor]
     takes: Sequence[Rhythm]
     events: Tensor
     real: Rhythm
@@ -198,10 +198,13 @@ def judge_videos(videos: Sequence[tuple[Tensor, Sequence[Tensor]]]) -> list[Resu
 
 
 def _r(clips: Sequence[Heard], name: str) -> Result:
-    values = [float(np.mean([follows(clip.asked, take.seconds) for take in clip.takes])) for clip in clips]
-    pairs = [(clip.asked, take.seconds) for clip in clips for take in clip.takes]
-    together = pooled([asked for asked, _ in pairs], [heard for _, heard in pairs])
+    values = [_mean_r(clip.asked, clip.takes) for clip in clips]
+    together = pooled([asked for clip in clips for asked in clip.asked], [t.seconds for c in clips for t in c.takes])
     return barred(name, interval(values), len(values), pooled_r=together)
+
+
+def _mean_r(asked: Sequence[Tensor], takes: Sequence[Rhythm]) -> float:
+    return float(np.mean([follows(told, take.seconds) for told, take in zip(asked, takes, strict=True)]))
 
 
 def _with_own(clips: Sequence[Heard]) -> list[float]:
@@ -226,7 +229,7 @@ def _shuffled_r(clips: Sequence[Heard]) -> list[float]:
     """For each clip the mean r of its music with what was asked for other clips."""
     others = range(1, min(SHIFTS, len(clips) - 1) + 1)
     return [
-        float(np.mean([follows(clips[i - k].asked, take.seconds) for k in others for take in clip.takes]))
+        float(np.mean([_mean_r(clips[i - k].asked, clip.takes) for k in others]))
         for i, clip in enumerate(clips)
         if others
     ]

@@ -130,9 +130,12 @@ class Measuring:
         return [hear_codec(clip.music, self.musician.reconstruct(clip.music)) for clip in clips]
 
     @cached_property
-    def _asked(self) -> list[Asked]:
-        """The rhythms that the clips' pictures ask for; of several that of the first seed, which all takes play."""
-        return self.musician.asked_by_picture([clip.row for clip in self.material.clips], self.seeds[0])
+    def _asked(self) -> list[list[Asked]]:
+        """The rhythms that the clips' pictures ask for: [clips][seeds]."""
+        return [
+            [asked for seed in self.seeds for asked in self.musician.asked_by_picture([clip.row], seed)]
+            for clip in self._each("rhythms for pictures", self.material.clips)
+        ]
 
     @cached_property
     def _played(self) -> tuple[list[list[Rhythm]], list[list[Sound]]]:
@@ -154,7 +157,8 @@ class Measuring:
 
     def _given(self) -> list[Result]:
         clips = self.material.clips
-        asked = [self.musician.asked_by_music(clip.row, clip.music) for clip in clips]
+        given = [self.musician.asked_by_music(clip.row, clip.music) for clip in clips]
+        asked = [[curve] * len(self.seeds) for curve in given]
         played = self._play("music for given curves", asked)
         rhythms = [[self._rhythm(clip.row, music) for music in takes] for clip, takes in played]
         accents = [strong_accents(clip.music) for clip in clips]
@@ -173,8 +177,7 @@ class Measuring:
     def _long(self) -> list[Result]:
         takes, joins = list[list[Tensor]](), list[list[float]]()
         for film in self._each("long films", self.material.films):
-            asked = self.musician.asked_by_picture([film.row], self.seeds[0])
-            takes += self.musician.play([film.row], asked, self.seeds)
+            takes.append(self._scored(film.row))
             joins.append(joins_of(self.musician.windows(film.duration)))
         return judge_seams(takes, [film.music for film in self.material.films], joins)
 
@@ -182,25 +185,34 @@ class Measuring:
         """Cuts as detected, and onset strength of the takes, of each video that has cuts enough."""
         usable = [row for row in self.material.videos if len(row["cuts"]) >= EVENTS]
         for row in self._each("real videos", usable):
-            (takes,) = self.musician.play([row], self.musician.asked_by_picture([row], self.seeds[0]), self.seeds)
-            yield torch.tensor(row["cuts"], dtype=torch.float64), [onset_strength(music) for music in takes]
+            onsets = [onset_strength(music) for music in self._scored(row)]
+            yield torch.tensor(row["cuts"], dtype=torch.float64), onsets
+
+    def _scored(self, row: Row) -> list[Tensor]:
+        """Music for one picture, a take for each seed."""
+        pairs = ((seed, self.musician.asked_by_picture([row], seed)) for seed in self.seeds)
+        return [take for seed, asked in pairs for take in self.musician.play([row], asked, seed)]
 
     def _heard(
-        self, asked: Sequence[Asked], takes: Sequence[Sequence[Rhythm]], events: Sequence[Tensor]
+        self, asked: Sequence[Sequence[Asked]], takes: Sequence[Sequence[Rhythm]], events: Sequence[Tensor]
     ) -> list[Heard]:
         parts = zip(self.material.clips, asked, takes, events, self._own, strict=True)
-        return [Heard(per_second(a.curve, a.rate), t, e, own, clip.related) for clip, a, t, e, own in parts]
+        return [
+            Heard([per_second(a.curve, a.rate) for a in told], t, e, own, clip.related)
+            for clip, told, t, e, own in parts
+        ]
 
     def _rhythm(self, row: Row, music: Tensor) -> Rhythm:
         return hear_rhythm(music, self.musician.rhythm_of(music, row["duration"]), self.musician.rate)
 
-    def _play(self, what: str, asked: Sequence[Asked]) -> Iterator[tuple[Clip, list[Tensor]]]:
-        """Each clip with its music, made for some clips at once and not kept."""
+    def _play(self, what: str, asked: Sequence[Sequence[Asked]]) -> Iterator[tuple[Clip, list[Tensor]]]:
+        """Each clip with its music for the rhythms [clips][seeds], made for some clips at once and not kept."""
         clips = self.material.clips
         for first in range(0, len(clips), self.batch):
-            some = clips[first : first + self.batch]
-            played = self.musician.play([c.row for c in some], asked[first : first + self.batch], self.seeds)
-            for done, (clip, takes) in enumerate(zip(some, played, strict=True), first):
+            some, told = clips[first : first + self.batch], asked[first : first + self.batch]
+            rows = [clip.row for clip in some]
+            played = [self.musician.play(rows, curves, s) for s, *curves in zip(self.seeds, *told, strict=True)]
+            for done, (clip, *takes) in enumerate(zip(some, *played, strict=True), first):
                 self.progress(what, done, len(clips))
                 yield clip, takes
         self.progress(what, len(clips), len(clips))

@@ -40,7 +40,7 @@ class SampleSettings:
     take: int = 0
     steps: int | None = None
     guidance: float | None = None
-    sampler: str = "ddim"
+    sampler: str = "dpm"
     windows_per_batch: int = 1
 
 
@@ -68,7 +68,8 @@ class Sample(Stage):
             [timeline.noise(self._key(row), channels) for row, timeline in zip(rows, timelines, strict=True)]
         ).to(self.model.device)
         velocity = together(timelines, lambda x, t: self._velocity(x, t, conditions))
-        latents = SAMPLERS[self.settings.sampler](velocity, noise, self.settings.steps or source.steps)
+        sampler, steps = SAMPLERS[self.settings.sampler], self.settings.steps or source.steps
+        latents = sampler(velocity, noise, steps, self.model.dit.switch)
         windows = latents.split([len(timeline) for timeline in timelines])
         joined = [timeline.join(x).float().cpu() for timeline, x in zip(timelines, windows, strict=True)]
         return [

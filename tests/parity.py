@@ -93,7 +93,7 @@ def _ours(model: models.DiffV2M, folder: Path, expected: dict[str, Tensor]) -> I
             network, t, scale = name.replace(".t", " ").replace(".cfg", " ").split()
             which = average if network == "velocity_ema" else model
             yield name, which.velocity(noise, torch.full((len(noise),), float(t)), conditions, float(scale))
-    yield "latents", model.sample(noise, conditions, int(expected["steps"]), guidance=3.0)
+    yield "latents", model.sample(noise, conditions, int(expected["steps"]), guidance=3.0, sampler="ddim")
     audio = model.decode(expected["latents"])
     yield "audio", audio
     yield "pcm16", torch.stack([peak_normalised(clip) for clip in audio])

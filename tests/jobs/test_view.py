@@ -49,6 +49,18 @@ def test_lines_tell_news_now_and_then_and_always_the_end(capsys: pytest.CaptureF
     assert lines[1].endswith("(decode 2, features 2, rhythm 2, sample 2, sound 2, mux 2)")
 
 
+def test_another_try_begins_anew(capsys: pytest.CaptureFixture[str]) -> None:
+    with Lines(interval=0).shown() as view:
+        view.begin(2)
+        view(Progress(dict.fromkeys(STAGES, 2), failed=1, music=30.0), 2)
+        view.begin(1)
+        view(Progress(dict.fromkeys(STAGES, 1), music=3.0), 1)
+    first, _, again, last = capsys.readouterr().err.splitlines()
+    assert first == "2 to score; starting Ray"
+    assert again == "1 failed for a reason that may pass: trying again"
+    assert last.startswith("1 of 1 done, 0 failed, 0 in flight (")
+
+
 def test_speed_is_that_of_the_last_minutes() -> None:
     speed = Speed(span=60.0)
     assert (speed.videos("mux"), speed.music, speed.left(Progress(), 10)) == (0.0, 0.0, None)

@@ -202,6 +202,21 @@ def test_others_read_the_folder_as_it_stands(tmp_path: Path) -> None:
     assert ledger.table().num_rows == 3
 
 
+def test_duckdb_reads_the_folder_as_it_stands(tmp_path: Path) -> None:
+    import duckdb
+
+    ledger = Ledger(Storage.open(tmp_path))
+    ledger.append([row("a"), failed("b"), failed("c")])
+    ledger.append([row("b", 1, attempt=2)])
+    last_of_each = """
+        SELECT state, count(*), sum(len(outputs)), sum(seconds['decode'])
+        FROM (FROM read_parquet(?) QUALIFY row_number() OVER (PARTITION BY item_id ORDER BY finished DESC) = 1)
+        GROUP BY state ORDER BY state
+    """
+    rows = duckdb.execute(last_of_each, [str(tmp_path / ledger.folder / "*.parquet")]).fetchall()
+    assert rows == [("done", 2, 2, 1.0), ("failed", 1, None, 0.5)]
+
+
 def test_a_table_of_another_schema_is_refused(tmp_path: Path) -> None:
     with pytest.raises(LedgerError, match="the new rows: no column 'item_id'"):
         Ledger(Storage.open(tmp_path)).append(pa.table({"x": [1]}))

@@ -80,8 +80,8 @@ class Fake:
     def rhythm_of(self, music: Tensor, duration: float) -> Tensor:
         return rhythm_curve(music, SAMPLE_RATE, self.rate, round(duration * self.rate))[0]
 
-    def play(self, rows: Sequence[Row], asked: Sequence[Asked], seeds: Sequence[int]) -> list[list[Tensor]]:
-        return [[self._play(self._number(row), seed) for seed in seeds] for row in rows]
+    def play(self, rows: Sequence[Row], asked: Sequence[Asked], seed: int) -> list[Tensor]:
+        return [self._play(self._number(row), seed) for row in rows]
 
     def key(self, row: Row, seed: int) -> int:
         return key_number(self.clips[self._number(row)].truth["key"], True)
@@ -158,7 +158,7 @@ def test_music_that_ignores_the_picture_is_seen_by_shuffling() -> None:
     same = torch.rand(12, dtype=torch.float64, generator=torch.Generator().manual_seed(0))
     cuts = torch.tensor([2.0, 5.0, 9.0])
     take = replace(onsets(cuts.tolist()), seconds=same)
-    found = {r.name: r for r in judge_picture([Heard(same, [take], cuts, take) for _ in range(4)])}
+    found = {r.name: r for r in judge_picture([Heard([same], [take], cuts, take) for _ in range(4)])}
     assert found["picture: r per second with the predicted curve"].verdict is Verdict.AIM
     assert found["picture: cuts hit within 0.1 s minus chance"].verdict is Verdict.AIM
     assert found["pictures shuffled among clips: r per second"].verdict is Verdict.BELOW
@@ -263,9 +263,9 @@ def test_a_model_plays(curve: dict[str, int] | None) -> None:
     if curve == {}:
         start = LENGTHS.latent_at(4)
         assert torch.equal(given.windows[0, :, start:], given.windows[1, :, : -start or None])
-    takes = evaluation.play(rows, [asked[0], given], (0, 1))
-    assert [[take.shape[1] for take in of_row] for of_row in takes] == [[8 * 44100] * 2, [34 * 44100] * 2]
-    assert not torch.equal(takes[0][0], takes[0][1])
+    takes = [evaluation.play(rows, [asked[0], given], seed) for seed in (0, 1)]
+    assert [[take.shape[1] for take in of_seed] for of_seed in takes] == [[8 * 44100, 34 * 44100]] * 2
+    assert not torch.equal(takes[0][0], takes[1][0])
     assert evaluation.reconstruct(music[:, :50_000]).shape == (2, 50_000)
 
 

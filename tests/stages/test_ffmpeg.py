@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -63,6 +64,17 @@ def test_a_child_at_the_bound_of_its_memory_is_told(mebibytes: int):
     huge = ["-f", "lavfi", "-i", "testsrc=size=8192x8192", "-frames:v", "3", "-f", "null", "-"]
     with pytest.raises(child.MemoryExhausted, match=f"{mebibytes} MiB"):
         child.run(huge, child.Limits(60, mebibytes << 20))
+
+
+def test_a_child_that_others_kill_is_told_from_one_without_memory():
+    before = children()
+
+    def kill(_: bytes) -> None:
+        for process in children() - before:
+            os.kill(int(process), signal.SIGKILL)
+
+    with child.Pipe(kill) as pipe, pytest.raises(child.Killed, match="killed by somebody"):
+        child.run([*ENDLESS, pipe.url], WIDE, [pipe])
 
 
 def test_what_a_sink_raises_comes_through():

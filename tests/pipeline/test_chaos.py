@@ -1,0 +1,103 @@
+"""Chaos: parts of a run are killed without end, and every video is done once, the same as ever."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+from rich.table import Table
+
+from pipeline.ledger import Ledger
+from pipeline.storage import Storage
+from tests.chaos import KINDS, Chaos, Outcome, Raylets, raylets, score
+from tests.conftest import Bucket
+from tests.faulty import FAULTS, Faults, faulty
+from tests.videos import gray, write_video
+
+
+@pytest.fixture
+def faults() -> Faults:
+    """5% of all requests go wrong, one way or another."""
+    return Faults(dict.fromkeys(FAULTS, 0.05 / len(FAULTS)))
+
+
+@pytest.fixture
+def behind(bucket: Bucket, faults: Faults, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
+    """A bucket that other processes reach through a proxy with faults."""
+    with faulty(bucket.s3.endpoint, faults) as endpoint:
+        monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
+        yield bucket
+
+
+def write_clips(folder: Path, count: int) -> Path:
+    """Short clips, no two alike."""
+    folder.mkdir()
+    for number in range(count):
+        shades = [gray((number * 3 + 40 * (i // 10)) % 256) for i in range(26 + number % 5)]
+        write_video(folder / f"{number:03}.mp4", shades)
+    return folder
+
+
+def chaos(cluster: Raylets, source: Path, out: str, log: Path, *, every: float, kills: int) -> tuple[Chaos, Outcome]:
+    command = score(source, out, "--steps", "2", "--seed", "5", "--address", cluster.address)
+    hand = Chaos(cluster, command, every, kills)
+    code = hand.run(log)
+    assert code == 0, log.read_text()[-3000:]
+    return hand, Outcome.of(Ledger(Storage.open(out)))
+
+
+def check(outcome: Outcome, expected: Outcome, clips: int) -> None:
+    assert (len(outcome.done), outcome.failed) == (clips, {})
+    assert (outcome.duplicates, outcome.remade) == (0, 0)
+    assert outcome.music() == expected.music()
+
+
+def show(rows: list[tuple[str, Chaos | None, Outcome, Faults | None]]) -> None:
+    table = Table("run", *(f"{kind} killed" for kind in KINDS), "starts", "requests that failed", *SHOWN)
+    for name, hand, outcome, faults in rows:
+        killed = [str(hand.killed[kind]) if hand else "-" for kind in KINDS]
+        failed = str(sum(faults.done.values()) - faults.done["passed"]) if faults else "-"
+        counts = (outcome.done, outcome.failed, outcome.attempts, outcome.duplicates, outcome.remade)
+        cells = (str(count if isinstance(count, int) else len(count)) for count in counts)
+        table.add_row(name, *killed, str(hand.starts if hand else 1), failed, *cells)
+    Console(width=160).print(table)
+
+
+SHOWN = ("done", "failed", "attempts", "duplicates", "recomputed after done")
+
+
+def undisturbed(cluster: Raylets, source: Path, folder: Path) -> Outcome:
+    return chaos(cluster, source, str(folder / "calm"), folder / "calm.log", every=0, kills=0)[1]
+
+
+def test_killed_parts_cost_nothing(behind: Bucket, faults: Faults, tmp_path: Path) -> None:
+    """Every part once, with a bucket that stumbles."""
+    source = write_clips(tmp_path / "in", 6)
+    with raylets() as cluster:
+        expected = undisturbed(cluster, source, tmp_path)
+        hand, outcome = chaos(cluster, source, f"{behind.url}/out", tmp_path / "log", every=1.5, kills=6)
+    show([("calm", None, expected, None), ("bucket", hand, outcome, faults)])
+    check(outcome, expected, 6)
+    assert set(hand.killed) == set(KINDS)
+    left = [key for key, size in behind.keys().items() if size and ("/claims/" in key or key.endswith(".tmp"))]
+    assert not left
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(5400)
+def test_200_clips_and_30_kills_on_a_disk_and_in_a_bucket(behind: Bucket, faults: Faults, tmp_path: Path) -> None:
+    """Run with `-s` to see the table."""
+    source = write_clips(tmp_path / "in", 200)
+    with ExitStack() as stack:
+        cluster = stack.enter_context(raylets())
+        expected = undisturbed(cluster, source, tmp_path)
+        rows: list[tuple[str, Chaos | None, Outcome, Faults | None]] = [("calm", None, expected, None)]
+        for name, out in (("disk", str(tmp_path / "out")), ("bucket", f"{behind.url}/out")):
+            hand, outcome = chaos(cluster, source, out, tmp_path / f"{name}.log", every=8, kills=36)
+            rows.append((name, hand, outcome, faults if name == "bucket" else None))
+            show(rows)
+            check(outcome, expected, 200)
+            assert sum(hand.killed.values()) >= 30

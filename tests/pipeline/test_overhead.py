@@ -1,0 +1,80 @@
+"""Overhead: a run of the pipeline beside a plain loop over the same stages, clips and cores."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from pipeline.execution import STAGES, cluster, steps_of
+from pipeline.layout import Machine
+from pipeline.run import run
+from pipeline.settings import RunSettings
+from pipeline.sources import discover
+from pipeline.storage import Storage
+from pipeline.workers import Progress
+from stages.corpus import write_clip
+from tests.pipeline.inline import Told
+
+CLIPS, SECONDS = 24, 20.0
+SETTINGS = RunSettings(seed=1)
+
+
+class Timed(Told):
+    """Knows when the first row left each stage."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.began, self.first = time.monotonic(), dict[str, float]()
+
+    def __call__(self, progress: Progress, total: int) -> None:
+        super().__call__(progress, total)
+        for stage in progress.left:
+            self.first.setdefault(stage, time.monotonic() - self.began)
+
+
+def looped(manifest: pa.Table, destination: Storage) -> float:
+    """Seconds of a loop, its networks loaded before."""
+    steps = steps_of({}, SETTINGS, destination, Machine.here().layout(large_model=False))
+    chain = [steps[name].build() for name in STAGES]
+    began = time.monotonic()
+    for number in range(manifest.num_rows):
+        table = manifest.slice(number, 1)
+        for stage in chain:
+            table = stage(table)
+        assert table["state"].to_pylist() == ["done"]
+    return time.monotonic() - began
+
+
+def piped(manifest: pa.Table, destination: Storage) -> Mapping[str, float]:
+    """Seconds of a run, from its call to its end, and until its first row was read."""
+    told = Timed()
+    began = time.monotonic()
+    summary = run(manifest, SETTINGS, destination, told)
+    assert summary.done == manifest.num_rows
+    return {"run": time.monotonic() - began, "start": told.first["decode"]}
+
+
+@pytest.mark.slow
+def test_the_pipeline_costs_little_more_than_a_loop(tmp_path: Path) -> None:
+    """Run with `-s` to see the figures. Loop, pipeline, loop: what the machine does by itself shows in the loops."""
+    for number in range(CLIPS):
+        write_clip(20_000 + number, SECONDS, tmp_path / "in")
+    places = [Storage.open(tmp_path / name) for name in ("first", "piped", "second")]
+    manifest = discover([str(tmp_path / "in")], places[0])
+    before = looped(manifest, places[0])
+    began = time.monotonic()
+    with cluster():
+        ray = time.monotonic() - began
+        found = piped(manifest, places[1])
+    after = looped(manifest, places[2])
+    loop = (before + after) / 2
+    print(f"{CLIPS} clips of {SECONDS:g} s: loop {before:.1f} s and {after:.1f} s, pipeline {found['run']:.1f} s")
+    print(f"start: Ray {ray:.1f} s, workers until the first video is read {found['start']:.1f} s")
+    print(
+        f"pipeline over loop: {found['run'] / loop:.2f}, without its start {(found['run'] - found['start']) / loop:.2f}"
+    )
+    assert (found["run"] - found["start"]) / loop <= 1.1
