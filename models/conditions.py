@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -15,10 +15,6 @@ class TokenSet:
 
     tokens: Tensor
     mask: Tensor
-
-    def with_null(self) -> TokenSet:
-        """The set followed by its null half: zero tokens under the same mask."""
-        return TokenSet(torch.cat((self.tokens, torch.zeros_like(self.tokens))), torch.cat((self.mask, self.mask)))
 
 
 @dataclass(frozen=True)
@@ -43,19 +39,14 @@ class Conditions:
     def __len__(self) -> int:
         return len(self.global_cond)
 
-    def with_null(self) -> Conditions:
-        """The conditions followed by their null half, as guidance wants them; the global vector is kept."""
-
-        def doubled(x: Tensor | None) -> Tensor | None:
-            return None if x is None else torch.cat((x, torch.zeros_like(x)))
-
-        whole = torch.cat((self.global_cond, self.global_cond))
-        return self._with(TokenSet.with_null, whole, doubled(self.curve), doubled(self.key))
-
     def rows(self, index: Tensor | slice) -> Conditions:
         """The conditions of some clips."""
+
+        def of(tokens: TokenSet) -> TokenSet:
+            return TokenSet(tokens.tokens[index], tokens.mask[index])
+
         curve, key = (None if x is None else x[index] for x in (self.curve, self.key))
-        return self._with(lambda s: TokenSet(s.tokens[index], s.mask[index]), self.global_cond[index], curve, key)
+        return Conditions(of(self.semantic), of(self.rhythm), of(self.color), self.global_cond[index], curve, key)
 
     @staticmethod
     def concatenated(parts: Sequence[Conditions]) -> Conditions:
@@ -73,8 +64,3 @@ class Conditions:
             curve=None if parts[0].curve is None else torch.cat([p.curve for p in parts if p.curve is not None]),
             key=None if parts[0].key is None else torch.cat([p.key for p in parts if p.key is not None]),
         )
-
-    def _with(
-        self, change: Callable[[TokenSet], TokenSet], global_cond: Tensor, curve: Tensor | None, key: Tensor | None
-    ) -> Conditions:
-        return Conditions(change(self.semantic), change(self.rhythm), change(self.color), global_cond, curve, key)

@@ -17,10 +17,11 @@ from models.conditions import Conditions, TokenSet
 from models.config import ModelConfig
 from models.dit import DiT
 from models.groove import CHANNELS, Groove, groove_of_picture
+from models.guided import Guided
 from models.harmony import UNKNOWN, key_number
 from models.predictor import CurvePredictor, from_drawn, standardise
 from models.rhythm import FASTEST, MODERATE, SLOWEST
-from models.sampler import SAMPLERS, Velocity, ddim
+from models.sampler import SAMPLERS, Velocity
 
 Array = np.ndarray | Tensor
 PARTS = ("conditioner", "dit", "autoencoder")
@@ -119,14 +120,15 @@ class DiffV2M(nn.Module):
             raise ValueError("this model draws its rhythm: give the noise that it is drawn from")
         guidance, hidden = self.config.sampling.rhythm_guidance, torch.zeros(len(features), device=self.device)
 
-        def velocity(x: Tensor, t: Tensor) -> Tensor:
+        def velocity(x: Tensor, time: float) -> Tensor:
+            t = x.new_full((len(x),), time)
             seeing = self.rhythm_velocity(x, t, features)
             if guidance == 1.0:
                 return seeing
             blind = self.rhythm_velocity(x, t, features, seen=hidden)
             return blind + guidance * (seeing - blind)
 
-        return from_drawn(ddim(together(velocity), noise.to(self.device, self.dtype), RHYTHM_STEPS))
+        return from_drawn(SAMPLERS["ddim"](together(velocity), noise.to(self.device, self.dtype), RHYTHM_STEPS))
 
     def rhythm_velocity(
         self, noisy: Tensor, t: Tensor, features: Sequence[Features], seen: Tensor | None = None
@@ -286,14 +288,21 @@ class DiffV2M(nn.Module):
     @torch.inference_mode()
     def velocity(self, latents: Tensor, t: Tensor, conditions: Conditions, guidance: float = 1.0) -> Tensor:
         """[clips, channels, frames], [clips] in [0, 1] -> (guided) velocity of the latents' shape."""
-        return self.dit.guided(latents, t, conditions, guidance)
+        return Guided(self.dit, conditions, latents.shape[-1], guidance).at(latents, t)
+
+    @torch.inference_mode()
+    def guided(self, conditions: Conditions, frames: int, guidance: float = 1.0, times: Sequence[float] = ()) -> Guided:
+        """The same for many calls: all that no latent changes is done here, once; see `Guided`."""
+        return Guided(self.dit, conditions, frames, guidance, times)
 
     @torch.inference_mode()
     def sample(
         self, noise: Tensor, conditions: Conditions, steps: int = 250, guidance: float = 3.0, sampler: str = "dpm"
     ) -> Tensor:
         """Latents of the noise's shape [clips, channels, frames]."""
-        return SAMPLERS[sampler](lambda x, t: self.velocity(x, t, conditions, guidance), noise, steps, self.dit.switch)
+        switch, chosen = self.dit.switch, SAMPLERS[sampler]
+        velocity = self.guided(conditions, noise.shape[-1], guidance, chosen.times(steps, switch))
+        return chosen(velocity, noise, steps, switch)
 
     @torch.inference_mode()
     def decode(self, latents: Tensor, chunk: int | None = None) -> Tensor:

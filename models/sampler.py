@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
-Velocity = Callable[[Tensor, Tensor], Tensor]
-"""(latents [clips, channels, frames], t [clips]) -> velocity of the latents' shape."""
+Velocity = Callable[[Tensor, float], Tensor]
+"""(latents [clips, channels, frames], time in [0, 1]) -> velocity of the latents' shape."""
 
 CROWDING = (3.0, 2.0)
 """How closely the steps of `dpm` stand where the path from noise to music bends most: at its beginning and its end."""
@@ -20,12 +21,12 @@ def alpha_sigma(t: float) -> tuple[float, float]:
     return math.cos(t * math.pi / 2), math.sin(t * math.pi / 2)
 
 
-def timesteps(steps: int) -> list[float]:
-    """The released schedule: `steps` times from 1 down, 0 left out."""
+def even_times(steps: int, switch: float | None = None) -> list[float]:
+    """The released schedule: `steps` times from 1 down, 0 left out; wherever the switch is."""
     return [float(t) for t in torch.linspace(1, 0, steps + 1)[:-1]]
 
 
-def crowded_timesteps(steps: int, switch: float | None = None) -> list[float]:
+def crowded_times(steps: int, switch: float | None = None) -> list[float]:
     """`steps` times from 1 down, closest where they begin and where they end, 0 left out; the nearest at `switch`."""
     first, last = CROWDING
     times = [(1 - (i / steps) ** first) ** last for i in range(steps)]
@@ -34,19 +35,18 @@ def crowded_timesteps(steps: int, switch: float | None = None) -> list[float]:
     return times
 
 
-def ddim(velocity: Velocity, noise: Tensor, steps: int, switch: float | None = None) -> Tensor:
+def ddim(velocity: Velocity, noise: Tensor, times: Sequence[float], switch: float | None = None) -> Tensor:
     """DDIM without added noise (arXiv 2010.02502, eta 0), as released; the clean latents predicted in the last step.
 
     Args:
         velocity: the (guided) network.
         noise: [clips, channels, frames], standard normal.
-        steps: network calls, at least 1.
+        times: of the network's calls, from 1 down.
         switch: of no account: no step looks back over it.
     """
-    times = timesteps(_checked(steps))
     x, denoised = noise, noise
     for i, time in enumerate(times):
-        v = velocity(x, _each(x, time))
+        v = velocity(x, time)
         alpha, sigma = alpha_sigma(time)
         denoised, epsilon = alpha * x - sigma * v, sigma * x + alpha * v
         if i + 1 < len(times):
@@ -55,31 +55,31 @@ def ddim(velocity: Velocity, noise: Tensor, steps: int, switch: float | None = N
     return denoised
 
 
-def dpm(velocity: Velocity, noise: Tensor, steps: int, switch: float | None = None) -> Tensor:
+def dpm(velocity: Velocity, noise: Tensor, times: Sequence[float], switch: float | None = None) -> Tensor:
     """DPM-Solver++ (arXiv 2211.01095) of third order, with what earlier steps predicted; arguments as `ddim`.
 
-    A step solves dx / dlambda = -x sigma^2 + .. exactly for the polynomial in lambda = log(alpha / sigma) through the
-    clean latents that the last three calls predicted. Only the first steps and the last two are of lower order.
+    A step solves the path exactly for the polynomial in lambda = log(alpha / sigma) through the clean latents that the
+    last three calls predicted. Only the first steps and the last two are of lower order.
 
     Args:
-        switch: time at which the network changes at once: a step ends there, and none looks back over it.
+        switch: time at which the network changes at once; if it is one of `times`, no step looks back over it.
     """
-    times = crowded_timesteps(_checked(steps), switch)
     x, denoised, past = noise, noise, list[tuple[float, Tensor]]()
-    for i, time in enumerate(times):
-        v = velocity(x, _each(x, time))
+    for left, time in zip(reversed(range(len(times))), times, strict=True):
+        v = velocity(x, time)
         alpha, sigma = alpha_sigma(time)
         denoised = alpha * x - sigma * v
-        if i == 0:  # all is noise, lambda is infinite
-            alpha, sigma = alpha_sigma(times[1]) if steps > 1 else (1.0, 0.0)
-            x = alpha * denoised + sigma * noise
+        if not left:
+            break
+        after = times[len(times) - left]
+        new_alpha, new_sigma = alpha_sigma(after)
+        if time == 1:  # all is noise, lambda is infinite
+            x = new_alpha * denoised + new_sigma * noise
             continue
         past = [] if time == switch else past[-2:]
         past.append((_log_snr(time), denoised))
-        if i + 1 < steps:
-            after, left = alpha_sigma(times[i + 1])
-            # Towards the end lambda runs away: what is extrapolated far from three predictions is worse than from one.
-            x = left / sigma * x + after * _integral(past[-(steps - 1 - i) :], _log_snr(times[i + 1]))
+        # Towards the end lambda runs away: what is extrapolated far from three predictions is worse than from one.
+        x = new_sigma / sigma * x + new_alpha * _integral(past[-left:], _log_snr(after))
     return denoised
 
 
@@ -109,14 +109,22 @@ def _log_snr(t: float) -> float:
     return math.log(alpha / sigma)
 
 
-def _each(x: Tensor, time: float) -> Tensor:
-    return torch.full((len(x),), time, dtype=x.dtype, device=x.device)
+@dataclass(frozen=True)
+class Sampler:
+    """Times for a number of steps, and how to get from noise to latents by them."""
+
+    times: Callable[[int, float | None], list[float]]
+    solve: Callable[[Velocity, Tensor, Sequence[float], float | None], Tensor]
+
+    def __call__(self, velocity: Velocity, noise: Tensor, steps: int, switch: float | None = None) -> Tensor:
+        """Latents of the noise's shape, from so many calls of the network.
+
+        Raises:
+            ValueError: fewer than one step.
+        """
+        if steps < 1:
+            raise ValueError(f"sampling takes at least 1 step, got {steps}")
+        return self.solve(velocity, noise, self.times(steps, switch), switch)
 
 
-def _checked(steps: int) -> int:
-    if steps < 1:
-        raise ValueError(f"sampling takes at least 1 step, got {steps}")
-    return steps
-
-
-SAMPLERS: dict[str, Callable[[Velocity, Tensor, int, float | None], Tensor]] = {"ddim": ddim, "dpm": dpm}
+SAMPLERS = {"ddim": Sampler(even_times, ddim), "dpm": Sampler(crowded_times, dpm)}

@@ -5,6 +5,8 @@ Names of parameters follow the released checkpoint, which follows stable-audio-t
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -76,10 +78,25 @@ Rotary = tuple[Tensor, Tensor]
 """Cosines and sines of the angles of positions, [length, width] each."""
 
 
+@dataclass(frozen=True)
+class Memory:
+    """What a cross-attention looks at.
+
+    Attributes:
+        keys, values: [batch, heads that are shared, steps, head width].
+        mask: [batch, 1, 1, steps], true where a token counts.
+    """
+
+    keys: Tensor
+    values: Tensor
+    mask: Tensor
+
+
 class CrossAttention(nn.Module):
     """Attention to condition tokens; heads share keys and values where the tokens are narrower.
 
-    Without `rotary`, as released, no token knows its time and their order changes nothing.
+    No projection has a bias: tokens of zeros add exactly nothing. Without rotary positions, as released, no token
+    knows its time and their order changes nothing.
     """
 
     def __init__(self, width: int, cond_dim: int, head_width: int) -> None:
@@ -89,17 +106,23 @@ class CrossAttention(nn.Module):
         self.to_kv = nn.Linear(cond_dim, 2 * cond_dim, bias=False)
         self.to_out = nn.Linear(width, width, bias=False)
 
-    def forward(self, x: Tensor, tokens: Tensor, mask: Tensor, rotary: tuple[Rotary, Rotary] | None = None) -> Tensor:
-        """`x` [batch, length, width], `tokens` [batch, steps, cond], `mask` [batch, steps] true where one counts.
-
-        `rotary` holds the times of `x` and of the tokens.
-        """
-        q = split_heads(self.to_q(x), self.heads)
+    def memory(self, tokens: Tensor, mask: Tensor, rotary: Rotary | None = None) -> Memory:
+        """Keys and values of `tokens` [batch, steps, cond], which no latent changes; `rotary` holds their times."""
         k, v = (split_heads(part, self.kv_heads) for part in self.to_kv(tokens).chunk(2, dim=-1))
+        return Memory(k if rotary is None else rotate(k, rotary), v, mask[:, None, None, :])
+
+    def forward(self, x: Tensor, memory: Memory, rotary: Rotary | None = None) -> Tensor:
+        """`x` [batch, length, width] -> the same; `rotary` holds the times of `x`."""
+        q = split_heads(self.to_q(x), self.heads)
         if rotary is not None:
-            q, k = rotate(q, rotary[0]), rotate(k, rotary[1])
-        out = F.scaled_dot_product_attention(q, k, v, attn_mask=mask[:, None, None, :], enable_gqa=True)
+            q = rotate(q, rotary)
+        out = F.scaled_dot_product_attention(q, memory.keys, memory.values, attn_mask=memory.mask, enable_gqa=True)
         return self.to_out(out.transpose(1, 2).flatten(2))
+
+    def of_one(self, token: Tensor) -> Tensor:
+        """What every `x` hears where all tokens are alike: [batch, 1, cond] -> [batch, 1, width]."""
+        values = self.to_kv(token).chunk(2, dim=-1)[1].unflatten(-1, (self.kv_heads, -1))
+        return self.to_out(values.repeat_interleave(self.heads // self.kv_heads, dim=-2).flatten(2))
 
 
 class GatedLinear(nn.Module):

@@ -32,8 +32,8 @@ def together(timelines: Sequence[Timeline], velocity: Velocity) -> Velocity:
     """A velocity of all windows of several videos, one after another, made equal where windows of a video overlap."""
     counts = [len(timeline) for timeline in timelines]
 
-    def blended(x: Tensor, t: Tensor) -> Tensor:
-        parts = velocity(x, t).split(counts)
+    def blended(x: Tensor, time: float) -> Tensor:
+        parts = velocity(x, time).split(counts)
         return torch.cat([timeline.blend(part) for timeline, part in zip(timelines, parts, strict=True)])
 
     return blended

@@ -5,12 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from models.source import TINY, ModelSource
 from stages.contracts import Row
 from stages.loading import drawn_rhythm, load_parts, paced_features
+from stages.sampling import Batches, Steps
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -190,10 +190,7 @@ class Evaluation:
 
     def play(self, rows: Sequence[Row], asked: Sequence[Asked], seed: int) -> list[Tensor]:
         """Music for each video: [2, samples], on the CPU."""
-        import torch
-
-        from models.sampler import SAMPLERS
-        from models.windows import noise_key, together
+        from models.windows import noise_key
 
         timelines = [self._timeline(row) for row in rows]
         noise = [
@@ -201,17 +198,8 @@ class Evaluation:
             for row, timeline in zip(rows, timelines, strict=True)
         ]
         conditions = self._conditions(rows, timelines, asked, seed)
-        with torch.inference_mode():
-            latents = SAMPLERS[self.settings.sampler](
-                together(timelines, partial(self._velocity, conditions=conditions)),
-                torch.cat(noise).to(self.model.device, self.model.dtype),
-                self.settings.steps or self.settings.model.steps,
-                self.model.dit.switch,
-            ).split([len(timeline) for timeline in timelines])
-            return [
-                self._decoded(timeline.join(x), row["duration"])
-                for row, timeline, x in zip(rows, timelines, latents, strict=True)
-            ]
+        latents = Batches(self.model, self.settings.batch).sample(noise, conditions, timelines, self._steps)
+        return [self._decoded(x, row["duration"]) for row, x in zip(rows, latents, strict=True)]
 
     def key(self, row: Row, seed: int) -> int:
         """Number of the key that the music of a video is asked to have; `models.harmony.UNKNOWN` for none."""
@@ -275,14 +263,11 @@ class Evaluation:
         tonic = drawn_tonic(noise_key(seed, row["content_id"]))
         return self.model.keyed(paced_features(row, timeline, self.config), tonic)
 
-    def _velocity(self, x: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
-        """Guided velocity of all windows [windows, channels, frames]."""
-        import torch
-
-        guidance = self.settings.model.guidance if self.settings.guidance is None else self.settings.guidance
-        size = self.settings.batch
-        some = [slice(i, i + size) for i in range(0, len(x), size)]
-        return torch.cat([self.model.velocity(x[s], t[s], conditions.rows(s), guidance) for s in some])
+    @property
+    def _steps(self) -> Steps:
+        settings, source = self.settings, self.settings.model
+        guidance = source.guidance if settings.guidance is None else settings.guidance
+        return Steps(settings.sampler, settings.steps or source.steps, guidance)
 
     def _decoded(self, latents: Tensor, duration: float) -> Tensor:
         """Sound [2, samples] of latents [channels, frames]."""

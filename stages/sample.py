@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import logging
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from models.source import TINY, ModelSource
 from stages.contracts import LATENTS, RHYTHM, Row
 from stages.loading import fixed_batches, load_parts, window_features
+from stages.sampling import Batches, Steps
 from stages.stage import ItemError, Stage
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import Tensor
 
     from models import Conditions
     from models.windows import Timeline
-
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -52,32 +48,31 @@ class Sample(Stage):
 
     def __init__(self, settings: SampleSettings = SampleSettings()) -> None:
         self.settings = settings
-        self._at_once = settings.windows_per_batch
         self.model = load_parts(settings.model, ("conditioner", "dit"), settings.device, settings.threads)
+        self.batches = Batches(self.model, settings.windows_per_batch)
 
     def process(self, rows: list[Row]) -> list[Row | Exception]:
         import torch
 
-        from models.sampler import SAMPLERS
-        from models.windows import Timeline, together
+        from models.windows import Timeline
 
-        channels, source = self.model.config.latent_channels, self.settings.model
+        channels = self.model.config.latent_channels
         timelines = [Timeline(self.model.lengths, row["duration"]) for row in rows]
-        conditions = self._conditions(rows, timelines)
-        noise = torch.cat(
-            [timeline.noise(self._key(row), channels) for row, timeline in zip(rows, timelines, strict=True)]
-        ).to(self.model.device)
-        velocity = together(timelines, lambda x, t: self._velocity(x, t, conditions))
-        sampler, steps = SAMPLERS[self.settings.sampler], self.settings.steps or source.steps
-        latents = sampler(velocity, noise, steps, self.model.dit.switch)
-        windows = latents.split([len(timeline) for timeline in timelines])
-        joined = [timeline.join(x).float().cpu() for timeline, x in zip(timelines, windows, strict=True)]
+        noise = [timeline.noise(self._key(row), channels) for row, timeline in zip(rows, timelines, strict=True)]
+        latents = self.batches.sample(noise, self._conditions(rows, timelines), timelines, self._steps)
+        joined = [x.float().cpu() for x in latents]
         return [
             {"latents": x.numpy(), "rhythm": self._rhythm_by_second(row)}
             if torch.isfinite(x).all()
             else ItemError("NotFinite", "sampling gave values that are not numbers; try a lower --guidance")
             for row, x in zip(rows, joined, strict=True)
         ]
+
+    @property
+    def _steps(self) -> Steps:
+        settings, source = self.settings, self.settings.model
+        guidance = source.guidance if settings.guidance is None else settings.guidance
+        return Steps(settings.sampler, settings.steps or source.steps, guidance)
 
     def _key(self, row: Row) -> str:
         """What is left to chance in a video's music comes from this."""
@@ -114,28 +109,3 @@ class Sample(Stage):
             for index, kept in fixed_batches(len(features), self.settings.windows_per_batch)
         ]
         return Conditions.concatenated(batches)
-
-    def _velocity(self, x: Tensor, t: Tensor, conditions: Conditions) -> Tensor:
-        """Guided velocity of all windows [windows, channels, frames], one fixed batch after another.
-
-        Where a GPU has too little memory for a batch, half of it is tried, down to a window at a time, and so from then
-        on.
-        """
-        import torch
-
-        guidance = self.settings.model.guidance if self.settings.guidance is None else self.settings.guidance
-        while True:
-            try:
-                batches = [
-                    self.model.velocity(x[index], t[index], conditions.rows(index), guidance)[:kept]
-                    for index, kept in fixed_batches(len(x), self._at_once)
-                ]
-                return torch.cat(batches)
-            except torch.OutOfMemoryError:
-                if self._at_once == 1:
-                    raise ItemError(
-                        "OutOfMemory", "the GPU has too little memory for one window: give the stages fewer workers"
-                    ) from None
-                self._at_once = max(1, self._at_once // 2)
-                log.warning("too little memory on the GPU: %d windows at once from now on", self._at_once)
-                torch.cuda.empty_cache()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
@@ -88,16 +87,13 @@ def test_killed_parts_cost_nothing(behind: Bucket, faults: Faults, tmp_path: Pat
 
 @pytest.mark.slow
 @pytest.mark.timeout(5400)
-def test_200_clips_and_30_kills_on_a_disk_and_in_a_bucket(behind: Bucket, faults: Faults, tmp_path: Path) -> None:
+@pytest.mark.parametrize("where", ["disk", "bucket"])
+def test_200_clips_and_30_kills(behind: Bucket, faults: Faults, where: str, tmp_path: Path) -> None:
     """Run with `-s` to see the table."""
-    source = write_clips(tmp_path / "in", 200)
-    with ExitStack() as stack:
-        cluster = stack.enter_context(raylets())
+    source, out = write_clips(tmp_path / "in", 200), {"disk": str(tmp_path / "out"), "bucket": f"{behind.url}/out"}
+    with raylets() as cluster:
         expected = undisturbed(cluster, source, tmp_path)
-        rows: list[tuple[str, Chaos | None, Outcome, Faults | None]] = [("calm", None, expected, None)]
-        for name, out in (("disk", str(tmp_path / "out")), ("bucket", f"{behind.url}/out")):
-            hand, outcome = chaos(cluster, source, out, tmp_path / f"{name}.log", every=8, kills=36)
-            rows.append((name, hand, outcome, faults if name == "bucket" else None))
-            show(rows)
-            check(outcome, expected, 200)
-            assert sum(hand.killed.values()) >= 30
+        hand, outcome = chaos(cluster, source, out[where], tmp_path / "log", every=8, kills=36)
+    show([("calm", None, expected, None), (where, hand, outcome, faults if where == "bucket" else None)])
+    check(outcome, expected, 200)
+    assert sum(hand.killed.values()) >= 30

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from models.guided import Guided
 from models.harmony import drawn_tonic, is_major
 from models.measures import log_mel_l1
 from models.windows import Timeline, noise_key
@@ -85,17 +86,17 @@ def test_too_little_memory_halves_the_batch(rhythm: Rhythm, monkeypatch: pytest.
     """The same music; a row fails only when a window alone is too much."""
     usual, most = Sample(replace(QUICK, windows_per_batch=4)), 2
     expected = latents_of([("long.mp4", 70.0)], rhythm, usual)["long.mp4"]
-    velocity = usual.model.velocity
+    velocity = Guided._velocity
 
-    def bounded(x: torch.Tensor, *args: Any, **options: Any) -> torch.Tensor:
+    def bounded(self: Guided, x: torch.Tensor, *args: Any) -> torch.Tensor:
         if len(x) > most:
             raise torch.OutOfMemoryError("no room")
-        return velocity(x, *args, **options)
+        return velocity(self, x, *args)
 
-    monkeypatch.setattr(usual.model, "velocity", bounded)
+    monkeypatch.setattr(Guided, "_velocity", bounded)
     found = latents_of([("long.mp4", 70.0)], rhythm, usual)["long.mp4"]
     np.testing.assert_allclose(found, expected, atol=1e-4)
-    assert usual._at_once == 2
+    assert usual.batches.at_once == 2
     most = 0
     (row,) = rows_of(usual(rhythm(table_of([features_row("a.mp4", 5.0)], FEATURES))))
     assert row["error"]["type"] == "OutOfMemory"
