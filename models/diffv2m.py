@@ -128,7 +128,7 @@ class DiffV2M(nn.Module):
             blind = self.rhythm_velocity(x, t, features, seen=hidden)
             return blind + guidance * (seeing - blind)
 
-        return from_drawn(SAMPLERS["ddim"](together(velocity), noise.to(self.device, self.dtype), RHYTHM_STEPS))
+        return from_drawn(SAMPLERS["dpm"](together(velocity), noise.to(self.device, self.dtype), RHYTHM_STEPS))
 
     def rhythm_velocity(
         self, noisy: Tensor, t: Tensor, features: Sequence[Features], seen: Tensor | None = None
