@@ -88,15 +88,15 @@ class CurveConfig:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a model is sampled unless told otherwise. The released script's numbers.
+    """How a model is sampled unless told otherwise.
 
     Attributes:
-        steps: calls of the network.
+        steps: calls of the network. 32 of `dpm` come nearer to the solution than the released script's 250 of `ddim`.
         guidance: how closely the music follows its conditions; 1 is as trained.
         rhythm_guidance: how closely a drawn rhythm follows the picture.
     """
 
-    steps: int = 250
+    steps: int = 32
     guidance: float = 3.0
     rhythm_guidance: float = 1.0
 

@@ -297,7 +297,7 @@ class DiffV2M(nn.Module):
 
     @torch.inference_mode()
     def sample(
-        self, noise: Tensor, conditions: Conditions, steps: int = 250, guidance: float = 3.0, sampler: str = "dpm"
+        self, noise: Tensor, conditions: Conditions, steps: int = 32, guidance: float = 3.0, sampler: str = "dpm"
     ) -> Tensor:
         """Latents of the noise's shape [clips, channels, frames]."""
         switch, chosen = self.dit.switch, SAMPLERS[sampler]

@@ -46,8 +46,8 @@ def _panel(canvas: npt.NDArray[np.uint8], left: int, title: str, rows: list[dict
 
     bottom, last = MARGIN + PANEL_HEIGHT, rows[-1]["step"]
     cv2.rectangle(canvas, (left, MARGIN), (left + PANEL_WIDTH, bottom), SOFT, 1, cv2.LINE_AA)
-    _text(canvas, title, left, MARGIN - 18, 0.6, INK)
-    _text(canvas, f"{last:g} steps", left + PANEL_WIDTH - 90, bottom + 24, 0.45, SOFT)
+    write_text(canvas, title, left, MARGIN - 18, 0.6, INK)
+    write_text(canvas, f"{last:g} steps", left + PANEL_WIDTH - 90, bottom + 24, 0.45, SOFT)
     names = [name for name in rows[0] if name not in LEFT_OUT and not name.startswith("seconds")]
     names = names if len(names) > 1 else ["loss", *names]  # the whole where it has no parts
     for name, color in zip(names, COLORS, strict=False):
@@ -58,7 +58,7 @@ def _panel(canvas: npt.NDArray[np.uint8], left: int, title: str, rows: list[dict
         cv2.polylines(canvas, [np.stack((x, y), 1).round().astype(np.int32)], False, color, 2, cv2.LINE_AA)
         row = names.index(name)
         words = f"{name} {values[0]:.3g} to {values[-1]:.3g}"
-        _text(canvas, words, left + 12, bottom - 12 - 20 * (len(names) - 1 - row), 0.45, color)
+        write_text(canvas, words, left + 12, bottom - 12 - 20 * (len(names) - 1 - row), 0.45, color)
 
 
 def _smooth(values: list[float]) -> list[float]:
@@ -68,7 +68,10 @@ def _smooth(values: list[float]) -> list[float]:
     return smooth
 
 
-def _text(canvas: npt.NDArray[np.uint8], words: str, x: int, y: int, size: float, color: tuple[int, int, int]) -> None:
+def write_text(
+    canvas: npt.NDArray[np.uint8], words: str, x: int, y: int, size: float, color: tuple[int, int, int]
+) -> None:
+    """Words at a place in pixels, their baseline's left end."""
     import cv2
 
     cv2.putText(canvas, words, (x, y), cv2.FONT_HERSHEY_SIMPLEX, size, color, 1, cv2.LINE_AA)

@@ -1,0 +1,35 @@
+"""The study of samplers: errors fall with steps, and the picture shows them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import pytest
+import torch
+
+from models import load_model
+from stages import sampler_study
+from stages.sampler_study import conditions_for, draw, needed, study, table
+from tests.parity import COMMITTED
+
+
+def test_errors_fall_with_steps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sampler_study, "COUNTS", (8, 32, 128, 250))
+    name = str(COMMITTED / "mini")
+    model = load_model(name, parts=("conditioner", "dit"))
+    conditions = conditions_for(model, name)
+    noise = torch.randn(1, 4, 40, generator=torch.Generator().manual_seed(0))
+    errors = study(model, conditions, noise, 3.0, reference=1000)
+    for line in errors.values():
+        assert line[8] > line[32] > line[128]
+    assert errors["dpm"][32] < errors["ddim"][32]
+    assert table({"mini": errors}).count("| mini |") == 2
+    draw({"mini": errors, "again": errors}, tmp_path / "study.png")
+    assert cv2.imread(str(tmp_path / "study.png")).std() > 5
+
+
+def test_needed_steps_stay_enough() -> None:
+    errors = {"dpm": {10: 0.1, 20: 0.3, 50: 0.1, 100: 0.01}}
+    assert needed(errors, "dpm", 0.1) == 50
+    assert needed(errors, "dpm", 0.001) is None
