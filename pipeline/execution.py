@@ -29,6 +29,8 @@ from stages.rhythm import Rhythm, RhythmSettings
 from stages.sample import Sample, SampleSettings
 from stages.sound import Sound, SoundSettings
 
+log = logging.getLogger(__name__)
+
 STAGES = ("decode", "features", "rhythm", "sample", "sound", "mux")
 MOST_BLOCKS = 2000  # Ray keeps statistics of every block for ever, so a long manifest gets several rows a block.
 
@@ -262,5 +264,12 @@ def _quiet(ray: Any) -> None:
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
+    # What a raylet says of the death of others would go to standard output, whatever `log_to_driver` is.
+    ray._private.worker.print_to_stdstream = _log_raylet
     # Ray 2.60 offers no other way to bound restarts.
     warnings.filterwarnings("ignore", message=".*ray_remote_args.*")
+
+
+def _log_raylet(data: Mapping[str, Any], ignore_prefix: bool) -> None:
+    """In place of Ray's function of the same arguments: the first lines of what a raylet says, to the log."""
+    log.info("%s: %s", data.get("pid"), " ".join(" ".join(map(str, data.get("lines", ()))).split())[:300])

@@ -95,7 +95,6 @@ class Chaos:
     seed: int = 0
     killed: Counter[str] = field(default_factory=Counter)
     starts: int = 0
-    said: list[str] = field(default_factory=list)
 
     def run(self, log: Path, seconds: float = 3000) -> int:
         """Run the command until it ends by itself; its exit code. It is started again whenever it was killed."""

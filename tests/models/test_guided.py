@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from typing import Any
 from unittest.mock import patch
 
@@ -126,33 +125,3 @@ def test_only_what_counts_is_computed(fusion: str, heard: int) -> None:
         velocity(noise(), 0.6)
         velocity(noise(), 0.5)
     assert batches == [2] * (2 * heard * model.config.depth)
-
-
-@pytest.mark.slow
-def test_a_guided_step_costs_less_than_two() -> None:
-    """Run with `-s` to see the figures. Width 768, depth 12, 4 clips, guidance 3; plain and fast in turns."""
-    raw: dict[str, Any] = json.loads((COMMITTED / "full_size_model_config.json").read_text())
-    raw["model"]["diffusion"]["config"] |= {"embed_dim": 768, "depth": 12, "num_heads": 12}
-    model = DiffV2M(ModelConfig.from_dict(raw).with_predictor(64, 2), parts=("conditioner", "dit")).eval()
-    config, chance = model.config, torch.Generator().manual_seed(0)
-    draws = torch.rand(4, 30, config.semantic_dim + config.color_dim, generator=chance)
-    features = [
-        Features(d[:, : config.semantic_dim], d[:, config.semantic_dim :], torch.zeros(30), torch.zeros(30))
-        for d in draws
-    ]
-    conditions = model.condition(features)
-    x = torch.randn(4, config.latent_channels, config.lengths.window_latents, generator=chance)
-    fast, seconds = model.guided(conditions, x.shape[-1], 3.0, (0.6,)), dict[str, list[float]](plain=[], fast=[])
-    for _ in range(4):
-        began = time.perf_counter()
-        expected = plain_velocity(model, x, torch.full((4,), 0.6), conditions, 3.0)
-        seconds["plain"].append(time.perf_counter() - began)
-        began = time.perf_counter()
-        with torch.inference_mode():
-            found = fast(x, 0.6)
-        seconds["fast"].append(time.perf_counter() - began)
-    error = float((found - expected).abs().max() / expected.std())
-    plain, quick = (min(times[1:]) for times in seconds.values())
-    print(f"{config.fusion}: plain {plain:.2f} s, fast {quick:.2f} s, {plain / quick:.2f} times; error {error:.1e}")
-    assert error < 1e-4
-    assert plain / quick > 1.2

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from models.bench import RELEASED
 from models.checkpoint import EMA_PREFIX, PREFIXES, UNUSED, released
 from models.config import ModelConfig
 from models.diffv2m import PARTS, DiffV2M
@@ -34,7 +35,7 @@ def test_full_size_names_and_shapes() -> None:
 
     with gzip.open(parity.COMMITTED / "full_size_checkpoint_keys.json.gz") as stream:
         expected = {name: shape for name, (_, shape) in json.load(stream).items()}
-    config = ModelConfig.from_file(parity.COMMITTED / "full_size_model_config.json")
+    config = ModelConfig.from_file(RELEASED)
     with torch.device("meta"):
         model = DiffV2M(config)
     ours = {

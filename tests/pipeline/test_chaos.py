@@ -44,7 +44,9 @@ def chaos(cluster: Raylets, source: Path, out: str, log: Path, *, every: float, 
     command = score(source, out, "--steps", "2", "--seed", "5", "--address", cluster.address)
     hand = Chaos(cluster, command, every, kills)
     code = hand.run(log)
-    assert code == 0, log.read_text()[-3000:]
+    said = log.read_text()
+    assert code == 0, said[-3000:]
+    assert "raylet" not in said
     return hand, Outcome.of(Ledger(Storage.open(out)))
 
 

@@ -1,0 +1,254 @@
+"""What a network's steps cost here: `python -m models.bench [SIZE ...] [--batch N ...] [--dtype NAME] [--json FILE]`.
+
+Wants torch and numpy alone. A step is one guided velocity of clips as long as a window: with all that `models.guided`
+saves, and plainly, both halves through the whole network, in turns. Rates are shares of what products of large matrices
+reach in the same run.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import platform
+import resource
+import sys
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+
+import torch
+from torch import Tensor
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
+
+from models.conditions import Conditions, TokenSet
+from models.config import ModelConfig, PredictorConfig
+from models.diffv2m import DiffV2M
+from models.presets import PRESETS
+
+RELEASED = Path(__file__).with_name("released.json")
+"""The released model's configuration."""
+SIZES = ("tiny", "middle", "full")
+GUIDANCE, TIME, TURNS = 3.0, 0.6, 5
+
+
+def config_of(size: str) -> ModelConfig:
+    """`tiny` as shipped, `full` as released, `middle` with half of its width and depth."""
+    if size == "tiny":
+        return PRESETS["tiny"].config
+    config = ModelConfig.from_file(RELEASED)
+    if size == "full":
+        return config
+    return replace(config, width=config.width // 2, depth=config.depth // 2, heads=config.heads // 2)
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What one size and batch costs.
+
+    Attributes:
+        plain, fast: seconds of a step, the fastest of some in turns.
+        teraflops: of the fast one, a second.
+        share: of the rate of matrix products.
+        error: greatest difference of the two, in standard deviations.
+        memory: MiB at the most: of the GPU, or of the process so far.
+    """
+
+    size: str
+    fusion: str
+    batch: int
+    dtype: str
+    plain: float
+    fast: float
+    teraflops: float
+    share: float
+    error: float
+    memory: float
+
+    @property
+    def gain(self) -> float:
+        return self.plain / self.fast
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """Seconds of sound that an autoencoder decodes in a second."""
+
+    size: str
+    speed: float
+
+
+def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
+    """TFLOP/s of products of square matrices, the best of some."""
+    side = 8192 if device.type == "cuda" else 2048
+    a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
+    return 2 * side**3 / min(_timed(device, lambda: a @ b) for _ in range(TURNS)) / 1e12
+
+
+def random_conditions(config: ModelConfig, batch: int, device: torch.device, dtype: torch.dtype) -> Conditions:
+    """Something of the right shapes, the same every time."""
+    chance = torch.Generator().manual_seed(0)
+
+    def normal(*shape: int) -> Tensor:
+        return torch.randn(batch, *shape, generator=chance).to(device, dtype)
+
+    def tokens(steps: int) -> TokenSet:
+        return TokenSet(normal(steps, config.cond_dim), torch.ones(batch, steps, dtype=torch.bool, device=device))
+
+    curve = None
+    if config.curve is not None:
+        steps = -(-config.lengths.window_latents // config.curve.stride)
+        curve = normal(2 * config.curve.channels, steps)
+    return Conditions(
+        semantic=tokens(config.steps + 2),
+        rhythm=tokens(config.steps + 2),
+        color=tokens(config.steps),
+        global_cond=normal(config.cond_dim * len(config.global_ids)),
+        curve=curve,
+        key=torch.ones(batch, dtype=torch.long, device=device) if config.key else None,
+    )
+
+
+def plainly(conditions: Conditions) -> Conditions:
+    """Conditions followed by guidance's null half: zero tokens, no curve and no key."""
+
+    def both(x: Tensor) -> Tensor:
+        return torch.cat((x, torch.zeros_like(x)))
+
+    def tokens(found: TokenSet) -> TokenSet:
+        return TokenSet(both(found.tokens), torch.cat((found.mask, found.mask)))
+
+    return Conditions(
+        semantic=tokens(conditions.semantic),
+        rhythm=tokens(conditions.rhythm),
+        color=tokens(conditions.color),
+        global_cond=torch.cat((conditions.global_cond, conditions.global_cond)),
+        curve=None if conditions.curve is None else both(conditions.curve),
+        key=None if conditions.key is None else both(conditions.key),
+    )
+
+
+@torch.inference_mode()
+def measure(size: str, batch: int, device: torch.device, dtype: torch.dtype, rate: float) -> Steps:
+    """Steps of a network with random weights; `rate` is that of matrix products, in TFLOP/s."""
+    config = replace(config_of(size), predictor=PredictorConfig(64, 1))
+    torch.manual_seed(0)
+    with device:
+        model = DiffV2M(config, parts=("dit",)).to(device, dtype).eval()
+    frames = config.lengths.window_latents
+    conditions, x = random_conditions(config, batch, device, dtype), torch.randn(batch, config.latent_channels, frames)
+    x, doubled = x.to(device, dtype), plainly(conditions)
+    guided = model.guided(conditions, frames, GUIDANCE, (TIME,))
+
+    def plain() -> Tensor:
+        t = torch.full((2 * batch,), TIME, device=device, dtype=dtype)
+        conditioned, null = model.dit(torch.cat((x, x)), t, doubled).chunk(2)
+        return null + GUIDANCE * (conditioned - null)
+
+    def fast() -> Tensor:
+        return guided(x, TIME)
+
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+    expected, found = plain(), fast()
+    times = [(_timed(device, plain), _timed(device, fast)) for _ in range(TURNS)]
+    slow, quick = (min(each) for each in zip(*times, strict=True))
+    work = _work(model, config, device, dtype) * batch
+    return Steps(
+        size=size,
+        fusion=config.fusion,
+        batch=batch,
+        dtype=str(dtype).removeprefix("torch."),
+        plain=slow,
+        fast=quick,
+        teraflops=work / quick / 1e12,
+        share=work / quick / 1e12 / rate,
+        error=float((found - expected).float().abs().max() / expected.float().std()),
+        memory=_memory(device),
+    )
+
+
+def _work(model: DiffV2M, config: ModelConfig, device: torch.device, dtype: torch.dtype) -> float:
+    """Floating point operations of a fast step of one clip. Attention is counted where it is plain products."""
+    guided = model.guided(random_conditions(config, 1, device, dtype), config.lengths.window_latents, GUIDANCE, (TIME,))
+    x = torch.zeros(1, config.latent_channels, config.lengths.window_latents, device=device, dtype=dtype)
+    with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+        guided(x, TIME)
+    return float(counter.get_total_flops())
+
+
+@torch.inference_mode()
+def measure_decoding(size: str, device: torch.device, dtype: torch.dtype, seconds: int = 30) -> Decoding:
+    """Decoding of one clip, by chunks as in a run."""
+    config = config_of(size)
+    torch.manual_seed(0)
+    model = DiffV2M(replace(config, predictor=PredictorConfig(64, 1)), parts=("autoencoder",)).to(device, dtype).eval()
+    model.autoencoder.fuse()
+    latents = torch.randn(1, config.latent_channels, config.lengths.latents_of(seconds)).to(device, dtype)
+    spent = min(_timed(device, lambda: model.decode(latents, 128)) for _ in range(2))
+    return Decoding(size, seconds / spent)
+
+
+def _timed(device: torch.device, work: Callable[[], object]) -> float:
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    began = time.perf_counter()
+    work()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+    return time.perf_counter() - began
+
+
+def _memory(device: torch.device) -> float:
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / 2**20
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
+
+
+def machine_facts(device: torch.device) -> dict[str, str]:
+    """What the figures hold for."""
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
+    return {
+        "device": name,
+        "threads": str(torch.get_num_threads()),
+        "torch": torch.__version__,
+        "python": platform.python_version(),
+    }
+
+
+def main(arguments: Sequence[str]) -> int:
+    parser = argparse.ArgumentParser(prog="python -m models.bench", description="What a network's steps cost here.")
+    parser.add_argument("sizes", nargs="*", metavar="SIZE", help=f"of {', '.join(SIZES)}; all but full if left out")
+    parser.add_argument("--batch", type=int, nargs="+", default=[1, 4], help="clips of a step")
+    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
+    parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--json", type=Path, help="takes the figures")
+    asked = parser.parse_args(arguments)
+    if wrong := sorted(set(asked.sizes) - set(SIZES)):
+        parser.error(f"expected sizes of {', '.join(SIZES)}, got {', '.join(wrong)}")
+    chosen = asked.device if asked.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
+    device, dtype = torch.device(chosen), getattr(torch, asked.dtype)
+    rate, facts = matrix_rate(device, dtype), machine_facts(device)
+    print(", ".join(f"{name} {value}" for name, value in facts.items()))
+    print(f"products of matrices: {rate:.2f} TFLOP/s in {asked.dtype}")
+    found, decodings = list[Steps](), list[Decoding]()
+    for size in asked.sizes or SIZES[:2]:
+        decodings.append(measure_decoding(size, device, dtype))
+        print(f"{size}: decodes {decodings[-1].speed:.1f} s of sound a second", flush=True)
+        for batch in asked.batch:
+            found.append(steps := measure(size, batch, device, dtype, rate))
+            print(
+                f"{size} ({steps.fusion}), batch {batch}: plain {steps.plain:.3f} s, fast {steps.fast:.3f} s, "
+                f"{steps.gain:.2f} times; {steps.teraflops:.3f} TFLOP/s, {steps.share:.0%} of products; "
+                f"error {steps.error:.0e}; {steps.memory:.0f} MiB",
+                flush=True,
+            )
+    if asked.json:
+        report = {"machine": facts, "products": rate, "decoding": [asdict(d) for d in decodings]}
+        asked.json.write_text(json.dumps(report | {"steps": [asdict(s) for s in found]}, indent=1), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

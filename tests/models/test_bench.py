@@ -1,0 +1,62 @@
+"""The bench of networks: plain and fast are the same, work is counted, and figures are kept."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from models import bench
+from models.bench import config_of, main, matrix_rate, measure
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture(autouse=True)
+def small(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The released form with a width of 64 and two blocks."""
+    whole = config_of("middle")
+    monkeypatch.setattr(bench, "config_of", lambda _: replace(whole, width=128, depth=2, heads=2, cond_dim=64))
+    monkeypatch.setattr(bench, "TURNS", 2)
+
+
+def test_sizes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    middle, full = config_of("middle"), config_of("full")
+    assert (middle.width, middle.depth, middle.heads) == (768, 12, 12)
+    assert (full.width, full.depth, full.heads) == (1536, 24, 24)
+    assert config_of("tiny").curve is not None
+
+
+def test_a_step_is_measured_both_ways() -> None:
+    steps = measure("small", 2, CPU, torch.float32, rate=1.0)
+    assert steps.error < 1e-4
+    assert steps.plain > 0 < steps.fast
+    assert steps.share == pytest.approx(steps.teraflops)
+    # Self-attention and feed-forward of both halves, at the least: 12 * width^2 products a token.
+    tokens = config_of("middle").lengths.window_latents
+    least = 2 * 2 * 2 * tokens * 12 * 128**2 * 2  # halves, clips, blocks, two operations each
+    assert steps.teraflops * steps.fast * 1e12 > least
+
+
+def test_figures_are_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bench, "measure_decoding", lambda size, *_: bench.Decoding(size, 10.0))
+    assert main(["middle", "--batch", "1", "--json", str(tmp_path / "bench.json")]) == 0
+    report = json.loads((tmp_path / "bench.json").read_text())
+    assert [step["batch"] for step in report["steps"]] == [1]
+    assert report["products"] > 0
+    assert report["machine"]["torch"] == torch.__version__
+    assert "middle (FiLM_choose), batch 1: plain" in capsys.readouterr().out
+
+
+def test_a_wrong_size_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        main(["huge"])
+    assert "expected sizes of tiny, middle, full, got huge" in capsys.readouterr().err
+
+
+def test_the_rate_of_products_is_told() -> None:
+    assert matrix_rate(CPU, torch.float32) > 1e-3
