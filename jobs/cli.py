@@ -13,6 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
+from jobs.bench import bench_command
 from jobs.corpus import corpus_app
 from jobs.evaluating import evaluate_command
 from jobs.options import PresetName, WeightSet
@@ -189,6 +190,7 @@ app.command("submit", context_settings={"allow_extra_args": True})(submit_comman
 app.command("prepare")(prepare_command)
 app.command("evaluate")(evaluate_command)
 app.command("train")(train_command)
+app.command("bench")(bench_command)
 
 
 @contextmanager

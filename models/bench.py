@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -30,6 +31,7 @@ from models.presets import PRESETS
 RELEASED = Path(__file__).with_name("released.json")
 """The released model's configuration."""
 SIZES = ("tiny", "middle", "full")
+DTYPES = ("float32", "bfloat16", "float16")
 GUIDANCE, TIME, TURNS = 3.0, 0.6, 5
 
 
@@ -217,36 +219,57 @@ def machine_facts(device: torch.device) -> dict[str, str]:
     }
 
 
+def bench(
+    sizes: Sequence[str],
+    batches: Sequence[int],
+    device: torch.device,
+    dtype: torch.dtype,
+    say: Callable[[str], None] = lambda line: None,
+) -> dict[str, Any]:
+    """All figures, for machines; each is said as soon as it is known."""
+    rate, facts = matrix_rate(device, dtype), machine_facts(device)
+    say(", ".join(f"{name} {value}" for name, value in facts.items()))
+    say(f"products of matrices: {rate:.2f} TFLOP/s in {str(dtype).removeprefix('torch.')}")
+    found, decodings = list[Steps](), list[Decoding]()
+    for size in sizes:
+        decodings.append(measure_decoding(size, device, dtype))
+        say(f"{size}: decodes {decodings[-1].speed:.1f} s of sound a second")
+        for batch in batches:
+            found.append(steps := measure(size, batch, device, dtype, rate))
+            say(
+                f"{size} ({steps.fusion}), batch {batch}: plain {steps.plain:.3f} s, fast {steps.fast:.3f} s, "
+                f"{steps.gain:.2f} times; {steps.teraflops:.3f} TFLOP/s, {steps.share:.0%} of products; "
+                f"error {steps.error:.0e}; {steps.memory:.0f} MiB"
+            )
+    return {
+        "machine": facts,
+        "products": rate,
+        "decoding": [asdict(d) for d in decodings],
+        "steps": [asdict(s) | {"gain": s.gain} for s in found],
+    }
+
+
+def device_of(name: str) -> torch.device:
+    """`auto` is a GPU where there is one."""
+    return torch.device(name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
+
+
 def main(arguments: Sequence[str]) -> int:
     parser = argparse.ArgumentParser(prog="python -m models.bench", description="What a network's steps cost here.")
     parser.add_argument("sizes", nargs="*", metavar="SIZE", help=f"of {', '.join(SIZES)}; all but full if left out")
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 4], help="clips of a step")
-    parser.add_argument("--dtype", choices=("float32", "bfloat16", "float16"), default="float32")
+    parser.add_argument("--dtype", choices=DTYPES, default="float32")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
     parser.add_argument("--json", type=Path, help="takes the figures")
     asked = parser.parse_args(arguments)
     if wrong := sorted(set(asked.sizes) - set(SIZES)):
         parser.error(f"expected sizes of {', '.join(SIZES)}, got {', '.join(wrong)}")
-    chosen = asked.device if asked.device != "auto" else "cuda" if torch.cuda.is_available() else "cpu"
-    device, dtype = torch.device(chosen), getattr(torch, asked.dtype)
-    rate, facts = matrix_rate(device, dtype), machine_facts(device)
-    print(", ".join(f"{name} {value}" for name, value in facts.items()))
-    print(f"products of matrices: {rate:.2f} TFLOP/s in {asked.dtype}")
-    found, decodings = list[Steps](), list[Decoding]()
-    for size in asked.sizes or SIZES[:2]:
-        decodings.append(measure_decoding(size, device, dtype))
-        print(f"{size}: decodes {decodings[-1].speed:.1f} s of sound a second", flush=True)
-        for batch in asked.batch:
-            found.append(steps := measure(size, batch, device, dtype, rate))
-            print(
-                f"{size} ({steps.fusion}), batch {batch}: plain {steps.plain:.3f} s, fast {steps.fast:.3f} s, "
-                f"{steps.gain:.2f} times; {steps.teraflops:.3f} TFLOP/s, {steps.share:.0%} of products; "
-                f"error {steps.error:.0e}; {steps.memory:.0f} MiB",
-                flush=True,
-            )
+    report = bench(
+        asked.sizes or SIZES[:2], asked.batch, device_of(asked.device), getattr(torch, asked.dtype),
+        lambda line: print(line, flush=True),
+    )  # fmt: skip
     if asked.json:
-        report = {"machine": facts, "products": rate, "decoding": [asdict(d) for d in decodings]}
-        asked.json.write_text(json.dumps(report | {"steps": [asdict(s) for s in found]}, indent=1), encoding="utf-8")
+        asked.json.write_text(json.dumps(report, indent=1), encoding="utf-8")
     return 0
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from models.checkpoint import Weights
     from models.diffv2m import DiffV2M
 
-VERSION = "2"
+VERSION = "1"
 """Of the arithmetic: raised with every change that makes other music from the same weights and settings."""
 
 

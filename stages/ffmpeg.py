@@ -18,6 +18,7 @@ import subprocess
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 log = logging.getLogger(__name__)
@@ -121,10 +122,15 @@ class Pipe:
 
 @functools.cache
 def binary() -> str:
-    """Path of the ffmpeg that comes with imageio-ffmpeg."""
+    """Path of the ffmpeg that comes with imageio-ffmpeg.
+
+    That library would run it first, to see whether it works, and remember a failure for ever, even that of a child that
+    somebody killed.
+    """
     import imageio_ffmpeg
 
-    return str(imageio_ffmpeg.get_ffmpeg_exe())
+    own = sorted(Path(imageio_ffmpeg.__file__).with_name("binaries").glob("ffmpeg-*"))
+    return os.environ.get("IMAGEIO_FFMPEG_EXE") or str(own[0] if own else imageio_ffmpeg.get_ffmpeg_exe())
 
 
 def media_input(path: str | os.PathLike[str], **options: Any) -> Any:

@@ -22,6 +22,8 @@ KINDS = ("child", "worker", "raylet", "driver")
 
 ORDER = ("child", "worker", "raylet", "child", "worker", "driver", "child", "worker")
 """A run begins anew after its driver is gone: that takes many seconds, in which nothing else can be killed."""
+PATIENCE = 10.0
+"""Seconds after which another kind is taken."""
 
 
 class Raylets:
@@ -113,7 +115,8 @@ class Chaos:
                 driver.wait()
                 driver = self._started(log)
             elif not self._kill(kind, chance):
-                continue  # nothing of this kind lives at this moment
+                turn += time.monotonic() - last > self.every + PATIENCE  # nothing of this kind lives at this moment
+                continue
             self.killed[kind] += 1
             turn, last = turn + 1, time.monotonic()
         driver.kill()

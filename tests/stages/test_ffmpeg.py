@@ -32,6 +32,12 @@ def nothing_is_left():
     assert children() <= processes
 
 
+def test_the_binary_is_found_without_running_it(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("subprocess.check_call", lambda *_, **__: pytest.fail("it was run"))
+    child.binary.cache_clear()
+    assert os.access(child.binary(), os.X_OK)
+
+
 def test_all_bytes_of_every_pipe_arrive():
     """Two outputs far larger than a pipe, read at once: an order of reading would block ffmpeg for ever."""
     first, second = bytearray(), bytearray()
