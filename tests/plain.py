@@ -5,23 +5,9 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from models.conditions import Conditions, TokenSet
+from models.bench import plainly as with_null
+from models.conditions import Conditions
 from models.diffv2m import DiffV2M
-
-
-def with_null(conditions: Conditions) -> Conditions:
-    """Conditions followed by their null half: zero tokens under the same mask, no curve and no key; the global vector
-    is kept."""
-
-    def doubled(x: Tensor | None) -> Tensor | None:
-        return None if x is None else torch.cat((x, torch.zeros_like(x)))
-
-    def both(tokens: TokenSet) -> TokenSet:
-        return TokenSet(torch.cat((tokens.tokens, torch.zeros_like(tokens.tokens))), torch.cat((tokens.mask,) * 2))
-
-    sets = (both(tokens) for tokens in (conditions.semantic, conditions.rhythm, conditions.color))
-    whole = torch.cat((conditions.global_cond, conditions.global_cond))
-    return Conditions(*sets, whole, doubled(conditions.curve), doubled(conditions.key))
 
 
 @torch.inference_mode()
