@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from jobs.options import DeviceName
+
 if TYPE_CHECKING:
     from pipeline.bench import Figures
 
@@ -49,7 +51,8 @@ def bench_command(
     size: Annotated[list[Size] | None, typer.Option(help="A network; tiny and middle if left out. Repeatable.")] = None,
     batch: Annotated[list[int] | None, typer.Option(min=1, help="Clips of a step; 1 and 4. Repeatable.")] = None,
     dtype: Annotated[Dtype, typer.Option(help="Numbers of the networks.")] = Dtype.FLOAT32,
-    device: Annotated[str, typer.Option(help="auto, cpu or cuda.")] = "auto",
+    device: Annotated[DeviceName, typer.Option(help="Where the networks run.")] = DeviceName.AUTO,
+    compiling: Annotated[bool, typer.Option("--compile", help="Measure compiled blocks, too.")] = False,
     clips: Annotated[list[int] | None, typer.Option(min=1, help="Clips of a run; 8 and 64. Repeatable.")] = None,
     seconds: Annotated[float, typer.Option(min=2, max=600, help="Length of each clip.")] = 10.0,
     only: Annotated[Part | None, typer.Option(help="Measure one part alone.")] = None,
@@ -66,7 +69,9 @@ def bench_command(
 
         say(", ".join(f"{name} {value}" for name, value in report["about"].items()))
         if only is not Part.RUNS:
-            report["models"] = _models(size or [Size.TINY, Size.MIDDLE], batch or [1, 4], dtype, device, say)
+            report["models"] = _models(
+                size or [Size.TINY, Size.MIDDLE], batch or [1, 4], dtype, device.value, say, compiling=compiling
+            )
         if only is not Part.MODELS:
             report["runs"] = _runs(clips or [8, 64], seconds, say)
         if as_json:
@@ -92,12 +97,15 @@ def _commit() -> str:
         return "unknown"
 
 
-def _models(sizes: list[Size], batches: list[int], dtype: Dtype, device: str, say: Any) -> dict[str, Any]:
+def _models(
+    sizes: list[Size], batches: list[int], dtype: Dtype, device: str, say: Any, *, compiling: bool
+) -> dict[str, Any]:
     import torch
 
     from models.bench import bench, device_of
 
-    return bench([s.value for s in sizes], batches, device_of(device), getattr(torch, dtype.value), say)
+    numbers = getattr(torch, dtype.value)
+    return bench([s.value for s in sizes], batches, device_of(device), numbers, say, compiling=compiling)
 
 
 def _runs(counts: list[int], seconds: float, say: Any) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ import typer
 from jobs.bench import bench_command
 from jobs.corpus import corpus_app
 from jobs.evaluating import evaluate_command
-from jobs.options import PresetName, WeightSet
+from jobs.options import PrecisionName, PresetName, WeightSet
 from jobs.preparing import prepare_command
 from jobs.results import cancel_command, failures_command, report_command, retry_command, status_command
 from jobs.submitting import submit_command
@@ -45,6 +45,12 @@ Steps = Annotated[int | None, typer.Option(min=1, help="Sampling steps; the mode
 Guidance = Annotated[
     float | None, typer.Option(min=0, max=100, help="How strongly the picture steers; the model's default if left out.")
 ]
+Precision = Annotated[
+    PrecisionName, typer.Option(help="Numbers of the networks' large layers; auto is bfloat16 on a GPU, else float32.")
+]
+Compiled = Annotated[
+    bool, typer.Option("--compile", help="Compile the sampler's network first; pays in long runs, needs a compiler.")
+]
 Limit = Annotated[int | None, typer.Option(min=1, help="Score only the first so many videos.")]
 Address = Annotated[str | None, typer.Option(help="A Ray cluster; one is started on this machine if left out.")]
 Force = Annotated[bool, typer.Option("--force", help="Mix with music of other settings in the same destination.")]
@@ -66,6 +72,8 @@ def score(
     seed: Seed = 0,
     steps: Steps = None,
     guidance: Guidance = None,
+    precision: Precision = PrecisionName.AUTO,
+    compiled: Compiled = False,
     limit: Limit = None,
     address: Address = None,
     force: Force = False,
@@ -104,6 +112,8 @@ def plan(
     seed: Seed = 0,
     steps: Steps = None,
     guidance: Guidance = None,
+    precision: Precision = PrecisionName.AUTO,
+    compiled: Compiled = False,
     limit: Limit = None,
     address: Address = None,
     force: Force = False,

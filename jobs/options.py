@@ -25,3 +25,12 @@ class DeviceName(enum.StrEnum):
     AUTO = "auto"
     CPU = "cpu"
     CUDA = "cuda"
+
+
+class PrecisionName(enum.StrEnum):
+    """Numbers of the networks' large layers."""
+
+    AUTO = "auto"
+    FLOAT32 = "float32"
+    BFLOAT16 = "bfloat16"
+    FLOAT16 = "float16"

@@ -40,6 +40,8 @@ class Order:
     seed: int = 0
     steps: int | None = None
     guidance: float | None = None
+    precision: str = "auto"
+    compiled: bool = False
     limit: int | None = None
     address: str | None = None
     force: bool = False
@@ -59,7 +61,10 @@ class Order:
         _check_weights(model)
         clip = self._clip(model)
         _check_clip(model, clip)
-        return RunSettings(model=model, clip=clip, seed=self.seed, steps=self.steps, guidance=self.guidance)
+        return RunSettings(
+            model=model, clip=clip, seed=self.seed, steps=self.steps, guidance=self.guidance,
+            precision=self.precision, compiled=self.compiled,
+        )  # fmt: skip
 
     def _clip(self, model: ModelSource) -> str:
         if self.clip is not None:

@@ -64,6 +64,15 @@ def waiting(progress: Progress, total: int, stage: str) -> int:
     return (progress.left.get(STAGES[before], 0) if before >= 0 else total) - progress.left.get(stage, 0)
 
 
+def state_of(stage: str, progress: Progress, total: int, speed: Speed) -> str:
+    """One line about a stage."""
+    if progress.left.get(stage, 0) == total:
+        return ""
+    if stage not in progress.up:
+        return "its workers start"
+    return f"{speed.videos(stage):.1f} a minute, {waiting(progress, total, stage)} in line"
+
+
 def whole(progress: Progress, total: int, speed: Speed) -> str:
     """One line about a run."""
     settled = progress.left.get(STAGES[-1], 0)
@@ -134,9 +143,8 @@ class Bars:
             self._bars["whole"] = self._progress.add_task("", total=total, note="")
         self._speed.add(progress)
         for stage in STAGES:
-            done, line = progress.left.get(stage, 0), waiting(progress, total, stage)
-            note = f"{self._speed.videos(stage):.1f} a minute, {line} in line" if done < total else ""
-            self._progress.update(self._bars[stage], completed=done, note=note)
+            note = state_of(stage, progress, total, self._speed)
+            self._progress.update(self._bars[stage], completed=progress.left.get(stage, 0), note=note)
         finished = progress.left.get(STAGES[-1], 0)
         if finished == total or time.monotonic() - self._last >= self._interval:
             self._last = time.monotonic()

@@ -8,6 +8,7 @@ import math
 import warnings
 from typing import Any
 
+import torch
 from torch import Tensor, nn
 
 from models.codec import SpectralAutoencoder
@@ -50,15 +51,23 @@ class Autoencoder(nn.Module):
         """
         frames = latents.shape[-1]
         if chunk is None or frames <= chunk + 2 * self.context:
-            return self.decoder(latents)
+            return self._sound(latents)
         hop = self.downsampling
         audio = latents.new_empty(len(latents), self.channels, frames * hop)
         for start in range(0, frames, chunk):
             stop = min(start + chunk, frames)
             left, right = max(0, start - self.context), min(frames, stop + self.context)
-            sound = self.decoder(latents[..., left:right])
+            sound = self._sound(latents[..., left:right])
             audio[..., start * hop : stop * hop] = sound[..., (start - left) * hop : (stop - left) * hop]
         return audio
+
+    def _sound(self, latents: Tensor) -> Tensor:
+        dtype = next(self.decoder.parameters()).dtype
+        return self.decoder(latents.to(dtype)).to(latents.dtype)
+
+    def lower(self, dtype: torch.dtype) -> None:
+        """Let the decoder compute with such numbers from now on."""
+        self.decoder.to(dtype)
 
     def fuse(self) -> Autoencoder:
         """Multiply the weight normalisation out once, instead of at every call."""

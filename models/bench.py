@@ -1,13 +1,14 @@
-"""What a network's steps cost here: `python -m models.bench [SIZE ...] [--batch N ...] [--dtype NAME] [--json FILE]`.
+"""What a network's steps cost here: `python -m models.bench [SIZE ...] [--batch N ...] [--dtype NAME] [--compile]`.
 
 Wants torch and numpy alone. A step is one guided velocity of clips as long as a window: with all that `models.guided`
-saves, and plainly, both halves through the whole network, in turns. Rates are shares of what products of large matrices
-reach in the same run.
+saves, and plainly, both halves through the whole network, in turns; with its blocks compiled, too, if that is asked.
+Rates are shares of what products of large matrices reach in the same run.
 """
 
 from __future__ import annotations
 
 import argparse
+import copy
 import json
 import platform
 import resource
@@ -51,6 +52,7 @@ class Steps:
 
     Attributes:
         plain, fast: seconds of a step, the fastest of some in turns.
+        compiled: seconds of a fast one with compiled blocks, and of what came before the first, if that was asked.
         teraflops: of the fast one, a second.
         share: of the rate of matrix products.
         error: greatest difference of the two, in standard deviations.
@@ -63,6 +65,7 @@ class Steps:
     dtype: str
     plain: float
     fast: float
+    compiled: tuple[float, float] | None
     teraflops: float
     share: float
     error: float
@@ -88,12 +91,12 @@ def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
     return 2 * side**3 / min(_timed(device, lambda: a @ b) for _ in range(TURNS)) / 1e12
 
 
-def random_conditions(config: ModelConfig, batch: int, device: torch.device, dtype: torch.dtype) -> Conditions:
+def random_conditions(config: ModelConfig, batch: int, device: torch.device) -> Conditions:
     """Something of the right shapes, the same every time."""
     chance = torch.Generator().manual_seed(0)
 
     def normal(*shape: int) -> Tensor:
-        return torch.randn(batch, *shape, generator=chance).to(device, dtype)
+        return torch.randn(batch, *shape, generator=chance).to(device)
 
     def tokens(steps: int) -> TokenSet:
         return TokenSet(normal(steps, config.cond_dim), torch.ones(batch, steps, dtype=torch.bool, device=device))
@@ -132,31 +135,25 @@ def plainly(conditions: Conditions) -> Conditions:
 
 
 @torch.inference_mode()
-def measure(size: str, batch: int, device: torch.device, dtype: torch.dtype, rate: float) -> Steps:
+def measure(
+    size: str, batch: int, device: torch.device, dtype: torch.dtype, rate: float, compiling: bool = False
+) -> Steps:
     """Steps of a network with random weights; `rate` is that of matrix products, in TFLOP/s."""
     config = replace(config_of(size), predictor=PredictorConfig(64, 1))
     torch.manual_seed(0)
     with device:
-        model = DiffV2M(config, parts=("dit",)).to(device, dtype).eval()
-    frames = config.lengths.window_latents
-    conditions, x = random_conditions(config, batch, device, dtype), torch.randn(batch, config.latent_channels, frames)
-    x, doubled = x.to(device, dtype), plainly(conditions)
-    guided = model.guided(conditions, frames, GUIDANCE, (TIME,))
-
-    def plain() -> Tensor:
-        t = torch.full((2 * batch,), TIME, device=device, dtype=dtype)
-        conditioned, null = model.dit(torch.cat((x, x)), t, doubled).chunk(2)
-        return null + GUIDANCE * (conditioned - null)
-
-    def fast() -> Tensor:
-        return guided(x, TIME)
-
+        model = DiffV2M(config, parts=("dit",)).eval().requires_grad_(False).lower(dtype)
+    x = torch.randn(batch, config.latent_channels, config.lengths.window_latents).to(device)
+    ways = _ways(model, random_conditions(config, batch, device), x)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
-    expected, found = plain(), fast()
-    times = [(_timed(device, plain), _timed(device, fast)) for _ in range(TURNS)]
-    slow, quick = (min(each) for each in zip(*times, strict=True))
-    work = _work(model, config, device, dtype) * batch
+    expected, found = ways["plain"](), ways["fast"]()
+    if compiling:
+        compiled = _ways(copy.deepcopy(model).compile_blocks(), random_conditions(config, batch, device), x)["fast"]
+        ways, warm_up = ways | {"compiled": compiled}, _timed(device, compiled)
+    turns = [[_timed(device, way) for way in ways.values()] for _ in range(TURNS)]
+    slow, quick, *rest = (min(each) for each in zip(*turns, strict=True))
+    work = _work(model, config, device) * batch
     return Steps(
         size=size,
         fusion=config.fusion,
@@ -164,6 +161,7 @@ def measure(size: str, batch: int, device: torch.device, dtype: torch.dtype, rat
         dtype=str(dtype).removeprefix("torch."),
         plain=slow,
         fast=quick,
+        compiled=(rest[0], warm_up) if rest else None,
         teraflops=work / quick / 1e12,
         share=work / quick / 1e12 / rate,
         error=float((found - expected).float().abs().max() / expected.float().std()),
@@ -171,10 +169,22 @@ def measure(size: str, batch: int, device: torch.device, dtype: torch.dtype, rat
     )
 
 
-def _work(model: DiffV2M, config: ModelConfig, device: torch.device, dtype: torch.dtype) -> float:
+def _ways(model: DiffV2M, conditions: Conditions, x: Tensor) -> dict[str, Callable[[], Tensor]]:
+    """The ways to make a step of `x` [batch, channels, frames]."""
+    doubled, guided = plainly(conditions), model.guided(conditions, x.shape[-1], GUIDANCE, (TIME,))
+
+    def plain() -> Tensor:
+        t = x.new_full((2 * len(x),), TIME)
+        conditioned, null = model.dit(torch.cat((x, x)), t, doubled).chunk(2)
+        return null + GUIDANCE * (conditioned - null)
+
+    return {"plain": plain, "fast": lambda: guided(x, TIME)}
+
+
+def _work(model: DiffV2M, config: ModelConfig, device: torch.device) -> float:
     """Floating point operations of a fast step of one clip. Attention is counted where it is plain products."""
-    guided = model.guided(random_conditions(config, 1, device, dtype), config.lengths.window_latents, GUIDANCE, (TIME,))
-    x = torch.zeros(1, config.latent_channels, config.lengths.window_latents, device=device, dtype=dtype)
+    guided = model.guided(random_conditions(config, 1, device), config.lengths.window_latents, GUIDANCE, (TIME,))
+    x = torch.zeros(1, config.latent_channels, config.lengths.window_latents, device=device)
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         guided(x, TIME)
     return float(counter.get_total_flops())
@@ -185,9 +195,10 @@ def measure_decoding(size: str, device: torch.device, dtype: torch.dtype, second
     """Decoding of one clip, by chunks as in a run."""
     config = config_of(size)
     torch.manual_seed(0)
-    model = DiffV2M(replace(config, predictor=PredictorConfig(64, 1)), parts=("autoencoder",)).to(device, dtype).eval()
+    model = DiffV2M(replace(config, predictor=PredictorConfig(64, 1)), parts=("autoencoder",)).to(device).eval()
     model.autoencoder.fuse()
-    latents = torch.randn(1, config.latent_channels, config.lengths.latents_of(seconds)).to(device, dtype)
+    model.lower(dtype)
+    latents = torch.randn(1, config.latent_channels, config.lengths.latents_of(seconds)).to(device)
     spent = min(_timed(device, lambda: model.decode(latents, 128)) for _ in range(2))
     return Decoding(size, seconds / spent)
 
@@ -225,6 +236,8 @@ def bench(
     device: torch.device,
     dtype: torch.dtype,
     say: Callable[[str], None] = lambda line: None,
+    *,
+    compiling: bool = False,
 ) -> dict[str, Any]:
     """All figures, for machines; each is said as soon as it is known."""
     rate, facts = matrix_rate(device, dtype), machine_facts(device)
@@ -235,12 +248,17 @@ def bench(
         decodings.append(measure_decoding(size, device, dtype))
         say(f"{size}: decodes {decodings[-1].speed:.1f} s of sound a second")
         for batch in batches:
-            found.append(steps := measure(size, batch, device, dtype, rate))
+            found.append(steps := measure(size, batch, device, dtype, rate, compiling))
             say(
                 f"{size} ({steps.fusion}), batch {batch}: plain {steps.plain:.3f} s, fast {steps.fast:.3f} s, "
                 f"{steps.gain:.2f} times; {steps.teraflops:.3f} TFLOP/s, {steps.share:.0%} of products; "
                 f"error {steps.error:.0e}; {steps.memory:.0f} MiB"
             )
+            if steps.compiled:
+                seconds, warm_up = steps.compiled
+                say(
+                    f"  compiled: {seconds:.3f} s, {steps.fast / seconds:.2f} times, after {warm_up:.0f} s at the start"
+                )
     return {
         "machine": facts,
         "products": rate,
@@ -260,13 +278,14 @@ def main(arguments: Sequence[str]) -> int:
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 4], help="clips of a step")
     parser.add_argument("--dtype", choices=DTYPES, default="float32")
     parser.add_argument("--device", choices=("auto", "cpu", "cuda"), default="auto")
+    parser.add_argument("--compile", action="store_true", help="measure compiled blocks, too")
     parser.add_argument("--json", type=Path, help="takes the figures")
     asked = parser.parse_args(arguments)
     if wrong := sorted(set(asked.sizes) - set(SIZES)):
         parser.error(f"expected sizes of {', '.join(SIZES)}, got {', '.join(wrong)}")
     report = bench(
         asked.sizes or SIZES[:2], asked.batch, device_of(asked.device), getattr(torch, asked.dtype),
-        lambda line: print(line, flush=True),
+        lambda line: print(line, flush=True), compiling=asked.compile,
     )  # fmt: skip
     if asked.json:
         asked.json.write_text(json.dumps(report, indent=1), encoding="utf-8")

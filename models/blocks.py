@@ -25,6 +25,8 @@ from models.transformer import (
     two_layers,
 )
 
+MADE_ONCE = ("film", "gate", "modulation")
+"""Layers whose work no latent changes: they cost next to nothing, and stay in single precision."""
 SWITCH = 0.2
 """Timestep of the hard switch: the semantic branch above it, the rhythm branch at and below."""
 BRANCHES = ("semantic", "rhythm")
@@ -160,8 +162,19 @@ class DiTBlock(nn.Module):
         self.ff_norm = LayerNorm(width)
         self.ff = FeedForward(width)
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the numbers that it computes with."""
+        return self.ff_norm.gamma.dtype
+
+    def lower(self, dtype: torch.dtype) -> None:
+        """Compute with such numbers from now on."""
+        for name, layer in self.named_children():
+            if name not in MADE_ONCE:
+                layer.to(dtype)
+
     def moment(self, t: Tensor, global_cond: Tensor | None, above: bool | None = None) -> Moment:
-        """What the block makes of timesteps `t` [batch].
+        """What the block makes of timesteps `t` [batch], which are in single precision.
 
         Args:
             global_cond: [batch, width] with the timestep in it, for adaLN.
@@ -170,10 +183,11 @@ class DiTBlock(nn.Module):
         branches = self.branches
         if self.switches and above is not None:
             branches = ("semantic",) if above else ("rhythm",)
+        film = {branch: self.film(t, branch) for branch in branches} if hasattr(self, "film") else {}
         return Moment(
-            modulation=None if global_cond is None else self.modulation(global_cond),
-            film={branch: self.film(t, branch) for branch in branches} if hasattr(self, "film") else {},
-            alpha=torch.sigmoid(self.gate(t[:, None]))[:, None] if hasattr(self, "gate") else None,
+            modulation=None if global_cond is None else tuple(x.to(self.dtype) for x in self.modulation(global_cond)),
+            film={branch: (gamma.to(self.dtype), beta.to(self.dtype)) for branch, (gamma, beta) in film.items()},
+            alpha=torch.sigmoid(self.gate(t[:, None]))[:, None].to(self.dtype) if hasattr(self, "gate") else None,
             branches=branches,
             above=t > SWITCH if self.switches and above is None else None,
         )

@@ -15,7 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.phases import invert, synthesised
+from models.phases import advancing_phases, frames_seen, invert, synthesised
 
 FLOOR = 1e-4
 """Magnitude that the encoder takes for silence: -80 dB below a sine at full scale."""
@@ -125,27 +125,26 @@ class Spectra(nn.Module):
         level = (features[:, : config.bins + config.bands] * SCALE + CENTER).clamp(math.log(QUIETEST), 2.0).exp()
         return torch.cat((level[:, : config.bins], level[:, config.bins :][:, self.band_of_bin]), dim=1)
 
-    def sound(self, features: Tensor, iterations: int, known: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """[clips, features, frames] -> [clips, 2, frames * hop], and the phases [clips, bins, frames] that it has.
+    def sound(self, features: Tensor, iterations: int, last: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """[clips, features, frames] -> [clips, 2, frames * hop]; both channels have the same phases.
 
-        `known` are the phases of the first frames if they are settled already. Both channels have the same phases.
+        Also gives the phases [clips, bins, frames] that the search for them began with; `last` are those of the frame
+        before the first, [clips, bins], where there is one.
         """
-        config = self.config
+        config, window = self.config, self.window
         level = self.levels(features)
-        level = torch.where(level <= QUIETEST * 1.1, 0.0, level) * (self.window.sum() / 2)
-        settled = [None] * len(level) if known is None else list(known)
-        phases = torch.stack(
-            [
-                invert(one, self.window, config.hop, iterations, before)
-                for one, before in zip(level, settled, strict=True)
-            ]
-        )
+        level = torch.where(level <= QUIETEST * 1.1, 0.0, level) * (window.sum() / 2)
+        before = [None] * len(level) if last is None else list(last)
+        begun = [
+            advancing_phases(one, config.n_fft, config.hop, angle) for one, angle in zip(level, before, strict=True)
+        ]
+        found = [invert(one, angles, window, config.hop, iterations) for one, angles in zip(level, begun, strict=True)]
         angle = (features[:, config.bins + config.bands :].clamp(-1, 1) + 1) * (math.pi / 4)
         angle = angle[:, self.pan_band_of_bin]
-        spectra = level * phases * math.sqrt(2)
+        spectra = level * torch.stack(found) * math.sqrt(2)
         channels = (spectra * angle.cos(), spectra * angle.sin())
-        sound = [[synthesised(x, self.window, config.hop) for x in clip] for clip in zip(*channels, strict=True)]
-        return torch.stack([torch.stack(clip) for clip in sound]), phases
+        sound = [[synthesised(x, window, config.hop) for x in clip] for clip in zip(*channels, strict=True)]
+        return torch.stack([torch.stack(clip) for clip in sound]), torch.stack(begun)
 
 
 class SpectralAutoencoder(nn.Module):
@@ -174,9 +173,11 @@ class SpectralAutoencoder(nn.Module):
         self.register_buffer("latent_std", torch.ones(config.latents))
 
     @property
-    def context(self) -> int:
-        """Latents to either side of a chunk that are decoded along with it."""
-        return 16
+    def reach(self) -> tuple[int, int]:
+        """Latents to either side that the decoder's network sees, and on which the phases depend."""
+        config = self.codec
+        network = 1 + 3 * config.depth + -(-3 * config.fine_depth // config.group)
+        return network, -(-frames_seen(config.n_fft, config.hop, self.iterations) // config.group)
 
     def posterior(self, features: Tensor) -> tuple[Tensor, Tensor]:
         """Features [clips, features, frames of spectra] -> mean and log variance of raw latents."""
@@ -202,28 +203,35 @@ class SpectralAutoencoder(nn.Module):
     def decode(self, latents: Tensor, chunk: int | None = None) -> Tensor:
         """Audio [clips, 2, frames * downsampling] of standardised latents.
 
-        With `chunk` frames at a time memory does not grow with the length: each piece is decoded with its neighbours'
-        context and begins with the phases that the piece before ended with.
+        With `chunk` frames at a time memory does not grow with the length: each piece is decoded with as much on either
+        side as its sound depends on, and its phases advance from those of the piece before, so the result is the same.
         """
-        frames, context, group = latents.shape[-1], self.context, self.codec.group
-        if chunk is None or frames <= chunk + 2 * context:
-            return self._decoded(latents)[0]
-        hop = self.codec.downsampling
+        frames, group, hop = latents.shape[-1], self.codec.group, self.codec.downsampling
+        seen, heard = self.reach
+        if chunk is None or frames <= chunk + 2 * heard:
+            return self.spectra.sound(self._described(latents), self.iterations)[0]
         audio = latents.new_empty(len(latents), 2, frames * hop)
-        known, first = None, 0
+        last: Tensor | None = None
         for start in range(0, frames, chunk):
             stop = min(start + chunk, frames)
-            left, right = max(0, start - context), min(frames, stop + context)
-            if known is not None:  # phases of the context on the left, up to where this piece begins
-                known = known[..., (left - first) * group : (start - first) * group]
-            sound, known = self._decoded(latents[..., left:right], known)
-            first = left
-            audio[..., start * hop : stop * hop] = sound[..., (start - left) * hop : (stop - left) * hop]
+            first, end = max(0, start - heard), min(frames, stop + heard)
+            left, right = max(0, first - seen), min(frames, end + seen)
+            described = self._described(latents[..., left:right])[..., (first - left) * group : (end - left) * group]
+            sound, begun = self.spectra.sound(described, self.iterations, last)
+            audio[..., start * hop : stop * hop] = sound[..., (start - first) * hop : (stop - first) * hop]
+            if passed := max(0, stop - heard) - first:  # the next piece begins so many latents after this one
+                last = begun[..., passed * group - 1]
         return audio
 
-    def _decoded(self, latents: Tensor, known: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    def _described(self, latents: Tensor) -> Tensor:
+        """Features of spectra of standardised latents."""
         raw = latents * self.latent_std[:, None] + self.latent_mean[:, None]
-        return self.spectra.sound(self.reconstruct(raw), self.iterations, known)
+        return self.reconstruct(raw.to(self.decode_in.weight.dtype)).to(latents.dtype)
+
+    def lower(self, dtype: torch.dtype) -> None:
+        """Let the decoder's network compute with such numbers from now on; the search for phases does not."""
+        for layer in (self.decode_in, self.decode_blocks, self.decode_fine, self.fine_blocks, self.decode_out):
+            layer.to(dtype)
 
     def fuse(self) -> SpectralAutoencoder:
         """Nothing to multiply out; beside the Oobleck's."""

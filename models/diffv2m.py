@@ -19,6 +19,7 @@ from models.dit import DiT
 from models.groove import CHANNELS, Groove, groove_of_picture
 from models.guided import Guided
 from models.harmony import UNKNOWN, key_number
+from models.precision import check_compiler
 from models.predictor import CurvePredictor, from_drawn, standardise
 from models.rhythm import FASTEST, MODERATE, SLOWEST
 from models.sampler import SAMPLERS, Velocity
@@ -85,7 +86,32 @@ class DiffV2M(nn.Module):
 
     @property
     def dtype(self) -> torch.dtype:
+        """Of what goes in and comes out; see `lower`."""
         return next(self.parameters()).dtype
+
+    def lower(self, dtype: torch.dtype) -> DiffV2M:
+        """Let the layers that take the time compute with numbers of fewer bits: the DiT's blocks and the decoder.
+
+        All else costs next to nothing and stays in single precision: conditions and predictor, timesteps and their
+        Fourier features, rotary positions, what the sampler computes, the search for phases.
+        """
+        if hasattr(self, "dit"):
+            for block in self.dit.transformer.blocks:
+                block.lower(dtype)
+        if hasattr(self, "autoencoder"):
+            self.autoencoder.lower(dtype)
+        return self
+
+    def compile_blocks(self) -> DiffV2M:
+        """Compile the DiT's blocks, which are alike: the first calls take half a minute or more, the others less.
+
+        Raises:
+            ConfigError: there is no compiler on this machine.
+        """
+        check_compiler()
+        for block in self.dit.transformer.blocks:
+            block.compile(dynamic=False)
+        return self
 
     @torch.inference_mode()
     def predict_rhythm(
@@ -341,6 +367,7 @@ def load_model(
 
     Args:
         weights: the network as trained (`online`, what the released script samples with) or its moving average (`ema`).
+        dtype: of the layers that take the time (`DiffV2M.lower`).
         parts: what is needed of `conditioner`, `dit` and `autoencoder`; the others are checked by name but not read.
 
     Raises:
@@ -371,13 +398,13 @@ def from_checkpoint(
     raise_problems(account(checkpoint, model, parts))
     for part in parts:
         found = checkpoint.of_part(part, weights)
-        getattr(model, part).load_state_dict({n: t.to(device, dtype) for n, t in found.items()}, assign=True)
+        getattr(model, part).load_state_dict({n: t.to(device, torch.float32) for n, t in found.items()}, assign=True)
     for part in PARTS:
         if part not in parts:
             delattr(model, part)
     if "autoencoder" in parts:
         model.autoencoder.fuse()
-    return model.eval().requires_grad_(False).to(device)
+    return model.eval().requires_grad_(False).to(device).lower(dtype)
 
 
 def skeleton(checkpoint: Checkpoint) -> DiffV2M:

@@ -76,6 +76,11 @@ class Transformer(nn.Module):
         """The layers, by what they are."""
         return cast(Sequence[DiTBlock], self.layers)
 
+    @property
+    def dtype(self) -> torch.dtype:
+        """Of the numbers that the blocks compute with; what is in front of them and behind has single precision."""
+        return self.blocks[0].dtype
+
     def tokens(self, x: Tensor) -> Tensor:
         """Latents [batch, channels, frames] -> [batch, tokens, width]."""
         return self.project_in(patched(x, self.patch).transpose(1, 2))

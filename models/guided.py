@@ -24,7 +24,8 @@ class Guided:
     The null half has tokens of zeros, and the projections have no bias: its cross-attention gives nothing but what FiLM
     makes of nothing, and is never computed. Both halves go through the rest in one batch. Keys and values of the
     condition tokens, and all that the blocks make of the timesteps, are made once; only where the tokens themselves are
-    modulated (preFiLM) their keys and values change with time.
+    modulated (preFiLM) their keys and values change with time. Latents and velocity are in single precision, whatever
+    the blocks compute with.
 
     Args:
         frames: latents of a clip.
@@ -62,11 +63,11 @@ class Guided:
         x = given if heard is None else torch.cat((given, x))
         if front is not None:
             x = torch.cat((front if heard is None else torch.cat((front, front)), x), dim=1)
+        x = x.to(transformer.dtype)
         memories = self._memories or transformer.memories(self._context, moments)
         for layer, memory, moment in zip(transformer.blocks, memories, moments, strict=True):
             x = layer(x, memory, moment, self._rotary, heard)
-        if front is not None:
-            x = x[:, 1:]
+        x = x[:, int(front is not None) :].to(latents.dtype)
         if heard is not None:  # the way out is linear: once for both halves
             null = x[heard:]
             x = null + self.guidance * (x[:heard] - null)

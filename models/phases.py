@@ -11,37 +11,41 @@ from torch import Tensor
 MOMENTUM = 0.99
 
 
-def invert(magnitudes: Tensor, window: Tensor, hop: int, iterations: int, known: Tensor | None = None) -> Tensor:
+def invert(magnitudes: Tensor, angles: Tensor, window: Tensor, hop: int, iterations: int) -> Tensor:
     """Phases, as numbers [bins, frames] on the unit circle, that go with the given magnitudes of a sound's spectra.
 
-    Starts from `advancing_phases` and goes on by the fast Griffin-Lim algorithm (Perraudin, Balazs, Sondergaard 2013).
-    Nothing is drawn at random: the same magnitudes give the same phases.
+    The fast Griffin-Lim algorithm (Perraudin, Balazs, Sondergaard 2013). Nothing is drawn at random: the same
+    magnitudes give the same phases. A frame's phases depend on `frames_seen` frames to either side.
 
     Args:
         magnitudes: [bins, frames], frame i around the middle of the i-th `hop` samples.
+        angles: [bins, frames] where the search begins: those of `advancing_phases`.
         window: of the analysis, periodic Hann.
         hop: samples between two frames.
         iterations: of Griffin-Lim.
-        known: [bins, first frames] phases that are settled already, those of the piece before.
     """
-    settled = 0 if known is None else known.shape[-1]
-    angles = advancing_phases(magnitudes, len(window), hop, None if known is None else known.angle())
     phases = torch.polar(torch.ones_like(magnitudes), angles)
     before = torch.zeros_like(phases)
     for _ in range(iterations):
         now = analysed(synthesised(magnitudes * phases, window, hop), window, hop)
         ahead = now + MOMENTUM * (now - before)
         before, phases = now, ahead / ahead.abs().clamp(min=1e-9)
-        if known is not None:
-            phases[:, :settled] = known
     return phases
 
 
-def advancing_phases(magnitudes: Tensor, n_fft: int, hop: int, known: Tensor | None = None) -> Tensor:
+def frames_seen(n_fft: int, hop: int, iterations: int) -> int:
+    """Frames to either side on which the sound of a frame depends: those that it overlaps, in each iteration again."""
+    return (iterations + 1) * (-(-n_fft // hop) - 1)
+
+
+def advancing_phases(magnitudes: Tensor, n_fft: int, hop: int, last: Tensor | None = None) -> Tensor:
     """Phases [bins, frames] that advance by the frequency of the nearest peak (Beauregard, Harish, Wyse, SPSI, 2015).
 
     A parabola through a peak's log magnitudes gives its frequency between the bins; the bins around a peak alternate in
     sign, as those of a windowed sine do.
+
+    Args:
+        last: [bins] phases of the frame before the first; zeros if left out.
     """
     bins, frames = magnitudes.shape
     lower, upper = F.pad(magnitudes, (0, 0, 1, 0))[:-1], F.pad(magnitudes, (0, 0, 0, 1))[1:]
@@ -53,11 +57,8 @@ def advancing_phases(magnitudes: Tensor, n_fft: int, hop: int, known: Tensor | N
     nearest = _nearest(peak, index)
     advance = advance.gather(0, nearest)
     sign = math.pi * ((index - nearest) % 2)
-    phases, last, settled = torch.empty_like(magnitudes), magnitudes.new_zeros(bins), 0
-    if known is not None:
-        settled = known.shape[-1]
-        phases[:, :settled], last = known, known[:, -1]
-    for frame in range(settled, frames):
+    phases, last = torch.empty_like(magnitudes), magnitudes.new_zeros(bins) if last is None else last
+    for frame in range(frames):
         last = last.gather(0, nearest[:, frame]) + advance[:, frame] + sign[:, frame]
         last = torch.remainder(last, 2 * math.pi)  # or single precision would lose the phase in a long piece
         phases[:, frame] = last

@@ -70,15 +70,19 @@ class ModelSource:
         """Guidance scale unless told otherwise."""
         return self.config.sampling.guidance
 
-    def load(self, parts: Collection[str], device: str = "cpu") -> DiffV2M:
+    def load(self, parts: Collection[str], device: str = "cpu", precision: str = "float32") -> DiffV2M:
         """Build the parts that are needed of `conditioner`, `dit` and `autoencoder`.
+
+        Args:
+            precision: one of `models.precision.PRECISIONS`.
 
         Raises:
             CheckpointError, ConfigError: the weights cannot be used.
         """
         from models.diffv2m import load_model
+        from models.precision import dtype_of
 
-        return load_model(self.name, self.weights, device, parts=parts)
+        return load_model(self.name, self.weights, device, dtype_of(precision, device), parts)
 
 
 TINY = ModelSource()

@@ -108,7 +108,8 @@ class CrossAttention(nn.Module):
 
     def memory(self, tokens: Tensor, mask: Tensor, rotary: Rotary | None = None) -> Memory:
         """Keys and values of `tokens` [batch, steps, cond], which no latent changes; `rotary` holds their times."""
-        k, v = (split_heads(part, self.kv_heads) for part in self.to_kv(tokens).chunk(2, dim=-1))
+        both = self.to_kv(tokens.to(self.to_kv.weight.dtype))
+        k, v = (split_heads(part, self.kv_heads) for part in both.chunk(2, dim=-1))
         return Memory(k if rotary is None else rotate(k, rotary), v, mask[:, None, None, :])
 
     def forward(self, x: Tensor, memory: Memory, rotary: Rotary | None = None) -> Tensor:
@@ -121,7 +122,7 @@ class CrossAttention(nn.Module):
 
     def of_one(self, token: Tensor) -> Tensor:
         """What every `x` hears where all tokens are alike: [batch, 1, cond] -> [batch, 1, width]."""
-        values = self.to_kv(token).chunk(2, dim=-1)[1].unflatten(-1, (self.kv_heads, -1))
+        values = self.to_kv(token.to(self.to_kv.weight.dtype)).chunk(2, dim=-1)[1].unflatten(-1, (self.kv_heads, -1))
         return self.to_out(values.repeat_interleave(self.heads // self.kv_heads, dim=-2).flatten(2))
 
 

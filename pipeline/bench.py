@@ -12,7 +12,7 @@ from typing import Any
 
 import psutil
 
-from pipeline.execution import cluster, layout_of_cluster
+from pipeline.execution import STAGES, cluster, layout_of_cluster
 from pipeline.ledger import Ledger
 from pipeline.run import Summary, run
 from pipeline.settings import RunSettings
@@ -26,7 +26,7 @@ class Figures:
     """One run.
 
     Attributes:
-        seconds: from the call to the last row; `start` of them passed before the first row had left a stage.
+        seconds: from the call to the last row; `start` of them passed before every stage had a worker.
         busy: share of the time after the first clip reached the sampler, up to its last one, that its workers worked.
         stages: seconds of work, all clips together.
         memory: MiB of this process and all its children at the most, what they share counted once for each.
@@ -47,10 +47,11 @@ class Figures:
 
 
 class Clock:
-    """A watcher that knows when the first row left a stage, and between which times a stage's rows left it."""
+    """A watcher that knows when every stage had a worker, and between which times a stage's rows left it."""
 
     def __init__(self) -> None:
         self.began = time.monotonic()
+        self.up: float | None = None
         self.first: dict[str, float] = {}
         self.last: dict[str, float] = {}
         self._left: dict[str, int] = {}
@@ -60,6 +61,8 @@ class Clock:
 
     def __call__(self, progress: Progress, total: int) -> None:
         now = time.monotonic() - self.began
+        if self.up is None and len(progress.up) == len(STAGES):
+            self.up = now
         for stage, count in progress.left.items():
             self.first.setdefault(stage, now)
             if count != self._left.get(stage):
@@ -98,7 +101,7 @@ def _figures(summary: Summary, clock: Clock, ledger: Ledger, workers: int, memor
     return Figures(
         clips=summary.done,
         seconds=time.monotonic() - clock.began,
-        start=clock.first["decode"],
+        start=clock.up or 0.0,
         music=summary.music,
         busy=min(1.0, sum(sampled) / (span * min(workers, summary.done))),
         stages={name: round(seconds, 3) for name, seconds in summary.seconds.items()},

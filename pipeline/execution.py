@@ -188,6 +188,9 @@ def steps_of(
         steps=settings.sampling_steps,
         guidance=settings.guidance_scale,
         sampler=settings.sampler,
+        precision=settings.precision,
+        compiled=settings.compiled,
+        share=layout["sample"].num_gpus or 1.0,
         windows_per_batch=_windows_per_batch(layout["sample"]),
     )
     delivery = DeliverySettings(destination, settings, model.config.lengths.sample_rate, attempts)
@@ -197,7 +200,7 @@ def steps_of(
         "features": (partial(Features, FeaturesSettings(settings.clip, device("features"))), 1),
         "rhythm": (partial(Rhythm, RhythmSettings(**on("rhythm"), seed=settings.seed, take=settings.take)), rows),
         "sample": (partial(Sample, sampling), rows),
-        "sound": (partial(Sound, SoundSettings(**on("sound"))), 1),
+        "sound": (partial(Sound, SoundSettings(**on("sound"), precision=settings.precision)), 1),
         "mux": (partial(Delivery, delivery), 1),
     }
     return {stage: Step(build, batch, layout[stage]) for stage, (build, batch) in builders.items()}

@@ -22,7 +22,9 @@ class RunSettings:
         clip: `tiny`, or the path of open_clip weights for the semantic features.
         seed, take: choose the noise.
         steps, guidance, sampler: of the sampler; None is the model's default.
+        precision: of the numbers of the layers that take the time (`models.precision`).
         device: `auto`, `cpu` or `cuda`; not part of the fingerprint.
+        compiled: whether the sampler's network is compiled at the start; not part of the fingerprint.
     """
 
     model: ModelSource = TINY
@@ -32,7 +34,9 @@ class RunSettings:
     steps: int | None = None
     guidance: float | None = None
     sampler: str = "dpm"
+    precision: str = "auto"
     device: str = "auto"
+    compiled: bool = False
 
     @property
     def sampling_steps(self) -> int:
@@ -53,6 +57,7 @@ class RunSettings:
             "steps": self.sampling_steps,
             "guidance": self.guidance_scale,
             "sampler": self.sampler,
+            "precision": self.precision,
         }
         return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
 
@@ -86,4 +91,5 @@ class RunSettings:
             "steps": self.sampling_steps,
             "guidance": self.guidance_scale,
             "sampler": self.sampler,
+            "precision": self.precision,
         }

@@ -28,11 +28,13 @@ class Progress:
         left: rows that have left each stage.
         failed: of those that have left the last stage, how many carry an error.
         music: seconds that the others last together.
+        up: stages of which a worker has come up.
     """
 
     left: Mapping[str, int] = field(default_factory=dict)
     failed: int = 0
     music: float = 0.0
+    up: frozenset[str] = frozenset()
 
 
 class Tally:
@@ -45,6 +47,7 @@ class Tally:
         self._last, self._settled, self._recorded = last, set[str](), set[str]()
         self._open: Counter[tuple[str, str]] = Counter()
         self._starts: Counter[str] = Counter()
+        self._up = set[str]()
 
     def starting(self, stage: str) -> int:
         """A worker is about to build its stage: how many began to since the last one that came up."""
@@ -54,6 +57,7 @@ class Tally:
     def started(self, stage: str) -> None:
         """A worker has come up."""
         self._starts[stage] = 0
+        self._up.add(stage)
 
     def begin(self, stage: str, items: Sequence[str]) -> list[int]:
         """Rows are about to be computed, unless a worker died with one of them.
@@ -93,7 +97,7 @@ class Tally:
 
     def read(self) -> Progress:
         """How far the run has come."""
-        return Progress(dict(self._left), self._failed, self._music)
+        return Progress(dict(self._left), self._failed, self._music, frozenset(self._up))
 
 
 @runtime_checkable

@@ -28,13 +28,18 @@ def resolve_device(device: str) -> str:
     return "cuda" if torch.cuda.is_available() else "cpu"
 
 
-def load_parts(source: ModelSource, parts: Collection[str], device: str, threads: int) -> DiffV2M:
-    """Load parts of a model into this worker, which is given so many threads (0: as the library sees fit)."""
+def load_parts(
+    source: ModelSource, parts: Collection[str], device: str, threads: int, precision: str = "float32"
+) -> DiffV2M:
+    """Load parts of a model into this worker, which is given so many threads (0: as the library sees fit).
+
+    `precision` is that of the layers that take the time, one of `models.precision.PRECISIONS`.
+    """
     import torch
 
     if threads:
         torch.set_num_threads(threads)
-    return source.load(parts, resolve_device(device))
+    return source.load(parts, resolve_device(device), precision)
 
 
 def fixed_batches(count: int, size: int) -> Iterator[tuple[torch.Tensor, int]]:

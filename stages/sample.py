@@ -25,8 +25,12 @@ class SampleSettings:
     Attributes:
         seed, take: choose the noise, with the video's content and the window's number.
         steps, guidance, sampler: of the sampler; None is the model's own default.
-        windows_per_batch: windows that go through the network at once. With 1 a window's latents are the same bit for
-            bit wherever it stands; with more they are as long as the device computes each row of a batch alike.
+        precision: of the network's numbers (`models.precision`).
+        compiled: whether its blocks are compiled at the start.
+        share: of a GPU's memory that the worker has for itself.
+        windows_per_batch: windows that go through the network at once, or fewer where a GPU has less memory. With 1 a
+            window's latents are the same bit for bit wherever it stands; with more they are as long as the device
+            computes each row of a batch alike.
     """
 
     model: ModelSource = TINY
@@ -37,6 +41,9 @@ class SampleSettings:
     steps: int | None = None
     guidance: float | None = None
     sampler: str = "dpm"
+    precision: str = "auto"
+    compiled: bool = False
+    share: float = 1.0
     windows_per_batch: int = 1
 
 
@@ -48,8 +55,11 @@ class Sample(Stage):
 
     def __init__(self, settings: SampleSettings = SampleSettings()) -> None:
         self.settings = settings
-        self.model = load_parts(settings.model, ("conditioner", "dit"), settings.device, settings.threads)
-        self.batches = Batches(self.model, settings.windows_per_batch)
+        parts = ("conditioner", "dit")
+        self.model = load_parts(settings.model, parts, settings.device, settings.threads, settings.precision)
+        if settings.compiled:
+            self.model.compile_blocks()
+        self.batches = Batches(self.model, settings.windows_per_batch, settings.share)
 
     def process(self, rows: list[Row]) -> list[Row | Exception]:
         import torch

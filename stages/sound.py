@@ -13,11 +13,15 @@ from stages.stage import ItemError, Stage
 
 @dataclass(frozen=True)
 class SoundSettings:
-    """`chunk` latents are decoded at once; the music fades out over `fade` seconds, or a quarter of a short video."""
+    """`chunk` latents are decoded at once, with numbers of a `precision` (`models.precision`).
+
+    The music fades out over `fade` seconds, or a quarter of a short video.
+    """
 
     model: ModelSource = TINY
     device: str = "auto"
     threads: int = 0
+    precision: str = "auto"
     chunk: int = 128
     fade: float = 1.0
 
@@ -30,7 +34,8 @@ class Sound(Stage):
 
     def __init__(self, settings: SoundSettings = SoundSettings()) -> None:
         self.settings = settings
-        self.model = load_parts(settings.model, ("autoencoder",), settings.device, settings.threads)
+        parts = ("autoencoder",)
+        self.model = load_parts(settings.model, parts, settings.device, settings.threads, settings.precision)
 
     def process(self, rows: list[Row]) -> list[Row | Exception]:
         return [self._waveform(row) for row in rows]

@@ -8,7 +8,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +21,7 @@ KINDS = ("child", "worker", "raylet", "driver")
 """What is killed: an ffmpeg, an actor that holds a stage, a raylet with all its actors, the process of the command."""
 
 ORDER = ("child", "worker", "raylet", "child", "worker", "driver", "child", "worker")
-"""A run begins anew after its driver is gone: that takes many seconds, in which nothing else can be killed."""
+"""A run begins anew after its driver is gone: that takes many seconds, so it must have brought something to an end."""
 PATIENCE = 10.0
 """Seconds after which another kind is taken."""
 
@@ -84,6 +84,7 @@ class Chaos:
     """A command that is run to its end while parts of it are killed.
 
     Attributes:
+        settled: how many videos are accounted for so far.
         every: seconds between two kills.
         kills: how many there are at most.
         killed: how many of each kind.
@@ -92,6 +93,7 @@ class Chaos:
 
     cluster: Raylets
     command: Sequence[str]
+    settled: Callable[[], int]
     every: float
     kills: int
     seed: int = 0
@@ -101,21 +103,22 @@ class Chaos:
     def run(self, log: Path, seconds: float = 3000) -> int:
         """Run the command until it ends by itself; its exit code. It is started again whenever it was killed."""
         chance, turn, end = random.Random(self.seed), 0, time.monotonic() + seconds
-        driver = self._started(log)
+        driver, before = self._started(log), 0
         last = time.monotonic()
         while time.monotonic() < end:
-            time.sleep(0.05)
+            kind = ORDER[turn % len(ORDER)]
+            time.sleep(0.05 if kind == "child" else 1.0)  # a child lives for a moment
             if driver.poll() is not None:
                 return driver.returncode
             if sum(self.killed.values()) >= self.kills or time.monotonic() - last < self.every:
                 continue
-            kind = ORDER[turn % len(ORDER)]
-            if kind == "driver":
+            if kind == "driver" and (settled := self.settled()) > before:
+                before = settled
                 driver.kill()
                 driver.wait()
                 driver = self._started(log)
-            elif not self._kill(kind, chance):
-                turn += time.monotonic() - last > self.every + PATIENCE  # nothing of this kind lives at this moment
+            elif kind == "driver" or not self._kill(kind, chance):
+                turn += time.monotonic() - last > self.every + PATIENCE  # there is nothing of this kind to kill
                 continue
             self.killed[kind] += 1
             turn, last = turn + 1, time.monotonic()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from jobs.view import Lines, Speed, printable, show_summary, waiting, whole
+from jobs.view import Lines, Speed, printable, show_summary, state_of, waiting, whole
 from pipeline.execution import STAGES
 from pipeline.run import Summary
 from pipeline.workers import Progress
@@ -76,6 +76,12 @@ def test_rows_in_line_are_those_between_two_stages() -> None:
     progress = Progress({"decode": 7, "features": 5, "rhythm": 5, "sample": 2, "sound": 2, "mux": 1})
     assert [waiting(progress, 10, stage) for stage in STAGES] == [3, 2, 0, 3, 0, 1]
     assert whole(progress, 10, Speed()).startswith("1 of 10 done, 0 failed, 6 in flight")
+
+
+def test_a_stage_tells_that_its_workers_start() -> None:
+    progress = Progress({"decode": 2, "features": 1}, up=frozenset({"decode", "features"}))
+    told = [state_of(stage, progress, 2, Speed()) for stage in STAGES[:3]]
+    assert told == ["", "0.0 a minute, 1 in line", "its workers start"]
 
 
 def test_names_cannot_move_the_cursor() -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pipeline.ledger import Ledger
-from pipeline.storage import Storage
+from pipeline.storage import Storage, StorageError
 from tests.chaos import KINDS, Chaos, Outcome, Raylets, raylets, score
 from tests.conftest import Bucket
 from tests.faulty import FAULTS, Faults, faulty
@@ -42,12 +44,19 @@ def write_clips(folder: Path, count: int) -> Path:
 
 def chaos(cluster: Raylets, source: Path, out: str, log: Path, *, every: float, kills: int) -> tuple[Chaos, Outcome]:
     command = score(source, out, "--steps", "2", "--seed", "5", "--address", cluster.address)
-    hand = Chaos(cluster, command, every, kills)
+    hand = Chaos(cluster, command, partial(settled, Ledger(Storage.open(out))), every, kills)
     code = hand.run(log)
     said = log.read_text()
     assert code == 0, said[-3000:]
     assert "raylet" not in said
     return hand, Outcome.of(Ledger(Storage.open(out)))
+
+
+def settled(ledger: Ledger) -> int:
+    """Rows so far; 0 while the storage stumbles."""
+    with suppress(StorageError):
+        return ledger.table().num_rows
+    return 0
 
 
 def check(outcome: Outcome, expected: Outcome, clips: int) -> None:
@@ -95,7 +104,7 @@ def test_200_clips_and_30_kills(behind: Bucket, faults: Faults, where: str, tmp_
     source, out = write_clips(tmp_path / "in", 200), {"disk": str(tmp_path / "out"), "bucket": f"{behind.url}/out"}
     with raylets() as cluster:
         expected = undisturbed(cluster, source, tmp_path)
-        hand, outcome = chaos(cluster, source, out[where], tmp_path / "log", every=8, kills=36)
+        hand, outcome = chaos(cluster, source, out[where], tmp_path / "log", every=15, kills=36)
     show([("calm", None, expected, None), (where, hand, outcome, faults if where == "bucket" else None)])
     check(outcome, expected, 200)
     assert sum(hand.killed.values()) >= 30

@@ -12,14 +12,16 @@ import torch
 
 from models.guided import Guided
 from models.harmony import drawn_tonic, is_major
-from models.measures import log_mel_l1
+from models.source import TINY
 from models.windows import Timeline, noise_key
 from stages.contracts import FEATURES, LATENTS, RHYTHM, Row, rows_of, table_of
 from stages.loading import fixed_batches
 from stages.mux import joined_curve
 from stages.rhythm import Rhythm
 from stages.sample import Sample, SampleSettings
+from stages.sampling import windows_that_fit
 from stages.sound import Sound, SoundSettings
+from tests.models.test_codec import song
 from tests.stages.rows import CONFIG, common, features_row
 
 QUICK = SampleSettings(steps=3)
@@ -102,6 +104,14 @@ def test_too_little_memory_halves_the_batch(rhythm: Rhythm, monkeypatch: pytest.
     assert row["error"]["type"] == "OutOfMemory"
 
 
+@pytest.mark.parametrize(
+    ("room", "most", "fit"), [(100, 8, 4), (100, 2, 2), (84, 8, 2), (39, 8, 1), (5, 8, 1), (999, 8, 8)]
+)
+def test_as_many_windows_as_the_memory_holds(room: int, most: int, fit: int) -> None:
+    """20 for the weights, 20 for each window; powers of two alone."""
+    assert windows_that_fit(lambda count: 20 + 20 * count, room, most) == fit
+
+
 def test_seed_take_and_content_choose_the_music(rhythm: Rhythm, sample: Sample) -> None:
     base = latents_of(CLIPS[:1], rhythm, sample)["a.mp4"]
     for change in ({"seed": 1}, {"take": 1}):
@@ -164,11 +174,13 @@ def test_sound_is_as_long_as_the_video_and_fades_out(sound: Sound, duration: flo
 
 
 def test_sound_in_chunks_is_the_same(sound: Sound) -> None:
-    latents = np.random.default_rng(1).standard_normal((CONFIG.latent_channels, 200), np.float32)
+    latents = TINY.load(("autoencoder",)).encode(song(200)[None])[0].numpy()
     table = table_of([common("a.mp4", 9.0, latents=latents)], LATENTS)
     whole, parts = (Sound(SoundSettings(chunk=chunk))(table) for chunk in (1000, 40))
-    heard = [torch.tensor(rows_of(table)[0]["waveform"].T / 32767.0, dtype=torch.float32) for table in (whole, parts)]
-    assert log_mel_l1(*heard) < 0.15  # other phases, the same magnitudes
+    heard = [rows_of(table)[0]["waveform"].astype(np.int32) for table in (whole, parts)]
+    apart = np.abs(heard[0] - heard[1])  # in steps of 16 bit: 3 are 1e-4 of full scale
+    assert np.quantile(apart, 0.9) <= 3
+    assert apart.max() <= 66  # the search for phases magnifies the rounding of transforms of other sizes
 
 
 def test_values_that_are_no_numbers_fail_their_row_alone(sound: Sound, sample: Sample) -> None:

@@ -1,0 +1,36 @@
+"""What numbers networks compute with, and whether their blocks can be compiled."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import torch
+
+from models.config import ConfigError
+
+PRECISIONS = ("auto", "float32", "bfloat16", "float16")
+COMPILERS = ("g++", "clang++", "c++")
+
+
+def dtype_of(precision: str, device: str) -> torch.dtype:
+    """Numbers of one of `PRECISIONS`: `auto` is bfloat16 on a GPU, float16 on one that knows none, float32 elsewhere.
+
+    Raises:
+        ConfigError: there is no such precision.
+    """
+    if precision not in PRECISIONS:
+        raise ConfigError(f"expected a precision of {', '.join(PRECISIONS)}, got {precision!r}")
+    if precision != "auto":
+        found: torch.dtype = getattr(torch, precision)
+        return found
+    if torch.device(device).type != "cuda":
+        return torch.float32
+    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
+def check_compiler() -> None:
+    """Raises ConfigError if torch would find no compiler for its kernels."""
+    wanted = [os.environ["CXX"]] if os.environ.get("CXX") else COMPILERS
+    if not any(map(shutil.which, wanted)):
+        raise ConfigError(f"compiling needs a C++ compiler ({', '.join(wanted)}), none is on the PATH: leave it out")
