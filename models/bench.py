@@ -169,16 +169,25 @@ def measure(
     )
 
 
+def plain_velocity(model: DiffV2M, conditions: Conditions, guidance: float) -> Callable[[Tensor, Tensor], Tensor]:
+    """Guidance as the released code has it, both halves through the whole network: `(x, t [clips])` -> velocity."""
+    doubled = plainly(conditions)
+
+    @torch.inference_mode()
+    def velocity(x: Tensor, t: Tensor) -> Tensor:
+        conditioned, null = model.dit(torch.cat((x, x)), torch.cat((t, t)), doubled).chunk(2)
+        return null + guidance * (conditioned - null)
+
+    return velocity
+
+
 def _ways(model: DiffV2M, conditions: Conditions, x: Tensor) -> dict[str, Callable[[], Tensor]]:
     """The ways to make a step of `x` [batch, channels, frames]."""
-    doubled, guided = plainly(conditions), model.guided(conditions, x.shape[-1], GUIDANCE, (TIME,))
-
-    def plain() -> Tensor:
-        t = x.new_full((2 * len(x),), TIME)
-        conditioned, null = model.dit(torch.cat((x, x)), t, doubled).chunk(2)
-        return null + GUIDANCE * (conditioned - null)
-
-    return {"plain": plain, "fast": lambda: guided(x, TIME)}
+    plain, guided = (
+        plain_velocity(model, conditions, GUIDANCE),
+        model.guided(conditions, x.shape[-1], GUIDANCE, (TIME,)),
+    )
+    return {"plain": lambda: plain(x, x.new_full((len(x),), TIME)), "fast": lambda: guided(x, TIME)}
 
 
 def _work(model: DiffV2M, config: ModelConfig, device: torch.device) -> float:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stages.sampler_study import GUIDANCE, SECONDS, SEED, conditions_for
+from stages.sampler_study import SECONDS, SEED, conditions_for
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -66,8 +66,9 @@ def results(model: DiffV2M, name: str, latents: Tensor | None = None) -> Results
     conditions = conditions_for(model, name)
     shape = len(conditions), model.config.latent_channels, model.lengths.latents_of(SECONDS)
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(SEED)).to(model.device)
-    velocity = model.velocity(noise, noise.new_full((len(noise),), TIME), conditions, GUIDANCE)
-    made, sampling = _timed(lambda: model.sample(noise, conditions, STEPS, GUIDANCE))
+    guidance = model.config.sampling.guidance
+    velocity = model.velocity(noise, noise.new_full((len(noise),), TIME), conditions, guidance)
+    made, sampling = _timed(lambda: model.sample(noise, conditions, STEPS, guidance))
     sound, decoding = _timed(lambda: model.decode(made if latents is None else latents))
     return Results(velocity, made, sound, model.decode(made), sampling, decoding)
 

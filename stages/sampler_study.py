@@ -2,6 +2,7 @@
 
 A model is a preset, which is given a composed video, or the path of any checkpoint, which is given random features. The
 solution is DDIM's with thousands of steps; errors are those of the latents, in standard deviations of the solution's.
+At last the model's own steps are timed beside 250 plain ones of DDIM, as released, in turns.
 """
 
 from __future__ import annotations
@@ -9,7 +10,10 @@ from __future__ import annotations
 import math
 import sys
 import tempfile
+import time
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,23 +31,66 @@ if TYPE_CHECKING:
 
 REFERENCE, SECONDS, SEED = 4000, 6.0, 30_000
 COUNTS = (12, 16, 20, 25, 32, 50, 100, 250)
-GUIDANCE = 3.0
+RELEASED, TURNS = 250, 2
 SIZE, MARGIN = (560, 360), 64
 Errors = Mapping[str, Mapping[int, float]]
 """Of each sampler, for each number of steps."""
 
 
-def study(model: DiffV2M, conditions: Conditions, noise: Tensor, guidance: float, reference: int = REFERENCE) -> Errors:
-    """Errors of all samplers; `noise` is [clips, channels, frames]."""
+def study(model: DiffV2M, conditions: Conditions, noise: Tensor, guidance: float, solution: Tensor) -> Errors:
+    """Errors of all samplers; `noise` and `solution` are [clips, channels, frames]."""
     from models.sampler import SAMPLERS
 
-    solution = model.sample(noise, conditions, reference, guidance, "ddim")
-
     def error(sampler: str, steps: int) -> float:
-        latents = model.sample(noise, conditions, steps, guidance, sampler)
-        return float((latents - solution).square().mean().sqrt() / solution.std())
+        return _error(model.sample(noise, conditions, steps, guidance, sampler), solution)
 
     return {name: {steps: error(name, steps) for steps in COUNTS} for name in SAMPLERS}
+
+
+@dataclass(frozen=True)
+class Pair:
+    """Whole samplings: as released, plainly and in 250 steps of DDIM, and by a model's default; seconds and errors."""
+
+    steps: int
+    plain: tuple[float, float]
+    default: tuple[float, float]
+
+    def __str__(self) -> str:
+        (slow, first), (quick, second) = self.plain, self.default
+        return (
+            f"{RELEASED} plain steps of DDIM: {slow:.2f} s, error {first:.4f}; {self.steps} steps as by default: "
+            f"{quick:.2f} s, error {second:.4f}; {slow / quick:.1f} times as fast"
+        )
+
+
+def paired(model: DiffV2M, conditions: Conditions, noise: Tensor, guidance: float, solution: Tensor) -> Pair:
+    """Time whole samplings in turns."""
+    from models.bench import plain_velocity
+    from models.sampler import SAMPLERS
+
+    steps, plain = model.config.sampling.steps, plain_velocity(model, conditions, guidance)
+
+    def as_released() -> Tensor:
+        return SAMPLERS["ddim"](lambda x, t: plain(x, x.new_full((len(x),), t)), noise, RELEASED, model.dit.switch)
+
+    def by_default() -> Tensor:
+        return model.sample(noise, conditions, steps, guidance)
+
+    ways, spent = (as_released, by_default), list[list[float]]()
+    found = [way() for way in ways]
+    for _ in range(TURNS):
+        began = [time.perf_counter()]
+        for way in ways:
+            way()
+            began.append(time.perf_counter())
+        spent.append([end - start for start, end in pairwise(began)])
+    slow, quick = (min(seconds) for seconds in zip(*spent, strict=True))
+    first, second = (_error(latents, solution) for latents in found)
+    return Pair(steps, (slow, first), (quick, second))
+
+
+def _error(latents: Tensor, solution: Tensor) -> float:
+    return float((latents - solution).square().mean().sqrt() / solution.std())
 
 
 def needed(errors: Errors, sampler: str, bar: float) -> int | None:
@@ -141,7 +188,7 @@ def main(picture: str, names: Sequence[str]) -> None:
 
     from models import load_model
 
-    studies = dict[str, Errors]()
+    studies, pairs = dict[str, Errors](), dict[str, Pair]()
     for name in names:
         model = load_model(name, parts=("conditioner", "dit"))
         conditions = conditions_for(model, name)
@@ -151,9 +198,14 @@ def main(picture: str, names: Sequence[str]) -> None:
             model.lengths.latents_of(SECONDS),
             generator=torch.Generator().manual_seed(SEED),
         )
-        studies[Path(name).name] = study(model, conditions, noise, GUIDANCE)
+        guidance = model.config.sampling.guidance
+        solution = model.sample(noise, conditions, REFERENCE, guidance, "ddim")
+        studies[Path(name).name] = study(model, conditions, noise, guidance, solution)
+        pairs[Path(name).name] = paired(model, conditions, noise, guidance, solution)
     draw(studies, Path(picture))
     print(table(studies))
+    for name, pair in pairs.items():
+        print(f"{name}: {pair}")
 
 
 if __name__ == "__main__":

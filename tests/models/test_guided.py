@@ -10,13 +10,13 @@ import pytest
 import torch
 from torch import Tensor
 
+from models.bench import plain_velocity
 from models.blocks import SWITCH
 from models.config import ModelConfig
 from models.diffv2m import DiffV2M, Features
 from models.transformer import CrossAttention
 from tests.models.test_networks import FUSIONS
 from tests.parity import COMMITTED
-from tests.plain import plain_velocity
 
 TIME_AWARE: dict[str, Any] = {
     "positions": True,
@@ -69,7 +69,7 @@ def worst(model: DiffV2M, guidance: float) -> float:
     fast, found = model.guided(conditions, x.shape[-1], guidance, TIMES[:2]), 0.0
     for moment in TIMES:
         t = torch.full((2,), moment)
-        expected = plain_velocity(model, x, t, conditions, guidance)
+        expected = plain_velocity(model, conditions, guidance)(x, t)
         with torch.inference_mode():
             for velocity in (fast(x, moment), model.velocity(x, t, conditions, guidance)):
                 found = max(found, float((velocity - expected).abs().max() / expected.std()))
@@ -102,7 +102,7 @@ def test_the_measure_can_fail() -> None:
 def test_clips_may_have_times_of_their_own() -> None:
     model = model_of("FiLM_choose", "released")
     conditions, x, t = conditions_of(model), noise(), torch.tensor([0.7, 0.1])
-    expected = plain_velocity(model, x, t, conditions, 2.0)
+    expected = plain_velocity(model, conditions, 2.0)(x, t)
     torch.testing.assert_close(model.velocity(x, t, conditions, 2.0), expected, atol=1e-5, rtol=1e-4)
 
 

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from models.analysis import Key
+from models.bench import plainly
 from models.config import ModelConfig
 from models.corpus import compose, render
 from models.diffv2m import DiffV2M, Features
@@ -28,7 +29,6 @@ from models.harmony import (
     key_profiles,
 )
 from tests.models.training_parts import raw_config
-from tests.plain import with_null
 
 
 @given(st.integers(0, 11), st.booleans())
@@ -120,7 +120,7 @@ def test_windows_of_a_video_share_the_key_that_the_longer_one_asks_for(model: Di
 def test_the_key_is_heard_and_guidances_null_half_has_none(model: DiffV2M) -> None:
     of_c, of_d = (replace(clip(model), key=key_number(tonic, True)) for tonic in (0, 2))
     assert (velocity(model, of_c, 1.0) - velocity(model, of_d, 1.0)).abs().max() > 1e-4
-    null = with_null(model.condition([of_c]))
+    null = plainly(model.condition([of_c]))
     assert null.key is not None
     assert null.key.tolist() == [key_number(0, True), UNKNOWN]
     # Guidance goes away from what no key gives, towards the key.

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import models
+from models.bench import plainly
 from models.conditioner import tokens_of_curve
 from models.conditions import Conditions, TokenSet
 from models.config import ConfigError, ModelConfig
@@ -21,7 +22,6 @@ from models.diffv2m import DiffV2M
 from models.dit import patched, unpatched
 from models.pace import pace_curve
 from tests.parity import COMMITTED
-from tests.plain import with_null
 
 SECONDS, FRAMES = 9, 40
 
@@ -85,7 +85,7 @@ def test_a_curve_changes_the_music_where_it_changes(patch: int, stride: int) -> 
 def test_guidance_takes_the_curve_away_in_its_null_half() -> None:
     model = small(curve={})
     conditions = model.condition([clip(model)])
-    both = with_null(conditions)
+    both = plainly(conditions)
     assert both.curve is not None
     assert both.curve[0].abs().sum() > 0
     assert both.curve[1].abs().sum() == 0

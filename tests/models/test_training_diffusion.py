@@ -10,6 +10,7 @@ import pytest
 import torch
 
 import models
+from models.bench import plainly
 from models.config import ModelConfig
 from models.diffv2m import DiffV2M
 from models.export import save_weights
@@ -21,7 +22,6 @@ from models.training.entries import read
 from models.training.folder import TrainingError
 from models.training.weights import load_all
 from tests.models.training_parts import MadeUp, config, raw_config
-from tests.plain import with_null
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -55,7 +55,7 @@ def test_everything_dropped_is_guidances_null_half(model: DiffV2M):
     batch = crops()(0)
     conditions = model.encoded(batch.features, model.measured(batch.features, batch.rhythm))
     dropped = task._dropped(conditions, Draws(0, 0, batch.total, batch.items))
-    null = with_null(conditions)
+    null = plainly(conditions)
     for name in ("semantic", "rhythm", "color"):
         tokens = getattr(dropped, name).tokens
         assert not tokens.any()

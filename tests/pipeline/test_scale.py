@@ -121,6 +121,22 @@ def _mebibytes() -> tuple[float, float, float]:
     return psutil.Process().memory_info().rss / 2**20, held / 2**20, of_ray / 2**20
 
 
+KINDS = {"raylet": "raylet", "gcs_server": "gcs", "ray::Tally": "tally", "ray::Map": "workers", "ray::": "other actors"}
+
+
+def _processor_seconds() -> dict[str, float]:
+    """What this process, which drives the run, and those of Ray have computed since they began."""
+    spent = dict.fromkeys(("driver", *KINDS.values()), 0.0)
+    spent["driver"] = sum(psutil.Process().cpu_times()[:2])
+    for process in psutil.Process().children(recursive=True):
+        with suppress(psutil.Error):
+            title = process.name(), " ".join(process.cmdline())[:60]
+            kind = next((kind for mark, kind in KINDS.items() if any(name.startswith(mark) for name in title)), None)
+            if kind:
+                spent[kind] += sum(process.cpu_times()[:2])
+    return spent
+
+
 def measure(folder: Path, count: int, every: float) -> dict[str, float]:
     """Run, and then read, with so many items."""
     source, destination, told = write_links(folder / "in", count), Storage.open(folder / "out"), Told()
@@ -134,6 +150,8 @@ def measure(folder: Path, count: int, every: float) -> dict[str, float]:
         with watch.watching():
             summary = run(manifest, SETTINGS, destination, told)
         figures["run s"] = time.monotonic() - began
+        for kind, seconds in _processor_seconds().items():
+            figures[f"{kind}, processor ms an item"] = 1000 * seconds / count
     assert (summary.done, summary.failures) == (count, [])
     figures["items/s"] = count / figures["run s"]
     for done, seconds, driver, held, of_ray in watch.seen:
