@@ -67,6 +67,7 @@ class CurveConfig:
         groove: whether the predictor chooses a steady beat first, which the curve then has (`models.groove`).
         drawn: whether the predictor draws a curve, as the DiT draws latents, instead of giving the likeliest one.
             The mean of all that may be has no quiet and no loud seconds; music that follows it has none either.
+        calibrated: whether predicted curves are spread as those of music are (`models.calibration`).
     """
 
     stride: int = 1
@@ -74,6 +75,7 @@ class CurveConfig:
     pace: int = 2
     groove: bool = False
     drawn: bool = False
+    calibrated: bool = False
 
     def check(self) -> None:
         """Raises ConfigError: a number is not one that a curve can have."""

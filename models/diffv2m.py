@@ -127,7 +127,9 @@ class DiffV2M(nn.Module):
             together: makes the velocities of drawn windows agree (`models.windows.together`).
         """
         features = [g for f in features for g in ([f] if f.groove else self.grooved([f]))]
-        return self.drawn(features, noise, together) if self.draws else self.predicted(features)
+        rhythm = self.drawn(features, noise, together) if self.draws else self.predicted(features)
+        calibration = getattr(self.conditioner.predictor, "calibration", None)
+        return rhythm if calibration is None else calibration(rhythm)
 
     @property
     def draws(self) -> bool:
@@ -141,7 +143,10 @@ class DiffV2M(nn.Module):
         noise: Tensor | None,
         together: Callable[[Velocity], Velocity] = lambda velocity: velocity,
     ) -> Tensor:
-        """Rhythm curves [clips, channels, steps] with the grooves that the features have; see `predict_rhythm`."""
+        """Rhythm curves [clips, channels, steps] with the grooves that the features have, before they are calibrated.
+
+        See `predict_rhythm`.
+        """
         if noise is None:
             raise ValueError("this model draws its rhythm: give the noise that it is drawn from")
         guidance, hidden = self.config.sampling.rhythm_guidance, torch.zeros(len(features), device=self.device)
@@ -222,7 +227,7 @@ class DiffV2M(nn.Module):
         return predictor.tempo(self._padded([f.semantic for f in features]), self._pace(features))
 
     def predicted(self, features: Sequence[Features]) -> Tensor:
-        """`predict_rhythm` as training takes it: with gradients, and with the grooves that the features have."""
+        """`predict_rhythm` as training takes it: with gradients, the features' grooves, and before it is calibrated."""
         semantic = self._padded([f.semantic for f in features])
         label = self._numbers([f.class_label for f in features]).long()
         if self.config.curve is not None:

@@ -8,6 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from models.calibration import Calibration
 from models.config import CurveConfig, ModelConfig, PredictorConfig
 from models.groove import CHANNELS as GROOVE_CHANNELS
 from models.rhythm import ENERGY_RANGE
@@ -105,6 +106,7 @@ class CurvePredictor(nn.Module):
             )
         self.class_embedding = nn.Embedding(3, width)
         self.transformer = PredictorTransformer(config.predictor, width, curve.channels * self.GROUP)
+        self.calibration = Calibration(curve.channels) if curve.calibrated else None
 
     def tempo(self, semantic: Tensor, pace: Tensor) -> tuple[Tensor, Tensor]:
         """What suits a picture: octaves above a moderate tempo, and strength of the groove, each [clips].

@@ -74,7 +74,9 @@ class Sample(Stage):
         return [
             {"latents": x.numpy(), "rhythm": self._rhythm_by_second(row)}
             if torch.isfinite(x).all()
-            else ItemError("NotFinite", "sampling gave values that are not numbers; try a lower --guidance")
+            else ItemError(
+                "NotFinite", "sampling gave values that are not numbers; try a lower --guidance or --precision float32"
+            )
             for row, x in zip(rows, joined, strict=True)
         ]
 

@@ -52,7 +52,9 @@ class Sound(Stage):
             audio = self.model.decode(latents[None], self.settings.chunk)[0, :, :samples].float().cpu()
             low, high = (float(x) for x in audio.aminmax())
             if not math.isfinite(high - low):
-                return ItemError("NotFinite", "decoding gave values that are not numbers; are these the right weights?")
+                return ItemError(
+                    "NotFinite", "decoding gave values that are not numbers; try --precision float32, or other weights"
+                )
             fade = round(min(self.settings.fade, row["duration"] / 4) * self.model.lengths.sample_rate)
             audio[:, samples - fade :] *= torch.cos(torch.linspace(0, torch.pi / 2, fade))
             return {"waveform": peak_normalised(audio).T.contiguous().numpy()}

@@ -17,7 +17,7 @@ from models.source import VERSION
 from models.training.codec import CodecTask, standardise_latents
 from models.training.config import TrainConfig
 from models.training.data import DiffusionCrops, Segments, SoundCrops, Sounds
-from models.training.diffusion import DiffusionTask
+from models.training.diffusion import DiffusionTask, Learns, calibrate
 from models.training.folder import TrainingError
 from models.training.loop import Trainer, Watcher
 from models.training.weights import autoencoder_of, load_all, load_autoencoder, save_learned
@@ -109,17 +109,19 @@ def diffusion_training(
     device = device_of(config)
     settings = config.diffusion_training(sum(seconds))
 
-    batches = DiffusionCrops(
-        segments,
-        seconds,
-        network,
-        loop.batch,
-        shortest=crops.shortest,
-        longest=crops.longest,
-        ending=crops.ending,
-        seed=loop.seed,
-        share=worker.share,
-    )
+    def batches_of(worker: Worker) -> DiffusionCrops:
+        return DiffusionCrops(
+            segments,
+            seconds,
+            network,
+            loop.batch,
+            shortest=crops.shortest,
+            longest=crops.longest,
+            ending=crops.ending,
+            seed=loop.seed,
+            share=worker.share,
+        )
+
     model = seeded(loop.seed, lambda: DiffV2M(network, parts=("conditioner", "dit")))
     if init.all is not None:
         load_all(model, init.all, grows=init.grows)
@@ -131,7 +133,7 @@ def diffusion_training(
     lengths = [crops.shortest, crops.longest, crops.ending]
     trainer = Trainer(
         task,
-        batches,
+        batches_of(worker),
         loop,
         config.out,
         identity=_identity(config, task, facts) | {"crops": lengths, "diffusion": asdict(settings), "begins": begins},
@@ -143,6 +145,8 @@ def diffusion_training(
     def finish() -> None:
         parts = {"conditioner": model.conditioner, "dit": model.dit}
         with trainer.average_in_place():
+            if settings.learns is not Learns.DIT:
+                calibrate(model, batches_of(ALONE), loop.seed)
             save_learned(
                 parts | ({"autoencoder": autoencoder} if autoencoder is not None else {}),
                 config.raw_network,

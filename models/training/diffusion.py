@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from models.conditions import Conditions, TokenSet
 from models.diffv2m import DiffV2M, Features
 from models.harmony import UNKNOWN, is_major
-from models.predictor import as_drawn
+from models.predictor import CurvePredictor, as_drawn
 from models.rhythm import MODERATE
 from models.training.data import DiffusionBatch
 from models.training.folder import TrainingError
@@ -22,6 +22,7 @@ from models.training.loop import generator
 
 BEHIND = 0.1
 """Weight of latents behind a clip's end: they are thrown away, but the others see them."""
+CALIBRATION_BATCHES = 40
 
 
 class Timesteps(StrEnum):
@@ -137,6 +138,33 @@ def diffused(clean: Tensor, noise: Tensor, t: Tensor) -> tuple[Tensor, Tensor]:
     """Clean latents [items, channels, frames] with noise at times `t` [items], and their velocity."""
     alpha, sigma = (t * (math.pi / 2)).cos()[:, None, None], (t * (math.pi / 2)).sin()[:, None, None]
     return alpha * clean + sigma * noise, alpha * noise - sigma * clean
+
+
+@torch.no_grad()
+def calibrate(
+    model: DiffV2M, batches: Callable[[int], DiffusionBatch], seed: int = 0, count: int = CALIBRATION_BATCHES
+) -> None:
+    """Measure how predicted curves are spread beside those of music, in a model that has them calibrated.
+
+    They are predicted as in use: with the groove that the picture chooses, and drawn if they are.
+
+    Args:
+        batches: whole batches by step.
+        count: of steps, from 0 on, that are taken.
+    """
+    predictor = model.conditioner.predictor
+    if not (isinstance(predictor, CurvePredictor) and predictor.calibration is not None):
+        return
+    predicted, measured = list[Tensor](), list[Tensor]()
+    for step in range(count):
+        batch = batches(step).to(model.device)
+        features = [g for f in batch.features for g in model.grooved([replace(f, groove=None)])]
+        music, sounds = model.measured(batch.features, batch.rhythm), batch.rhythm_mask.bool()
+        noise = Draws(seed, step, batch.total, batch.items).normal("calibration", tuple(music.shape[1:]))
+        curves = model.drawn(features, noise) if model.draws else model.predicted(features)
+        predicted.append(curves.transpose(1, 2)[sounds])
+        measured.append(music.transpose(1, 2)[sounds])
+    predictor.calibration.measure(torch.cat(predicted).T, torch.cat(measured).T)
 
 
 class DiffusionTask(nn.Module):
