@@ -165,7 +165,7 @@ def _check_weights(model: ModelSource) -> None:
     if model.preset is not None:
         return
     from models.checkpoint import open_checkpoint, raise_problems
-    from models.diffv2m import account, skeleton
+    from models.loading import account, skeleton
 
     checkpoint = open_checkpoint(model.name)
     raise_problems(account(checkpoint, skeleton(checkpoint)))

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from models.conditions import Conditions
-    from models.diffv2m import DiffV2M, Features, load_model
+    from models.diffv2m import DiffV2M, Features
+    from models.loading import load_model
 
 __all__ = ["Conditions", "DiffV2M", "Features", "load_model"]
 
@@ -12,7 +13,7 @@ __all__ = ["Conditions", "DiffV2M", "Features", "load_model"]
 def __getattr__(name: str) -> Any:
     """Import torch only when a network is asked for: the command line answers before that."""
     if name in __all__:
-        from models import diffv2m
+        from models import diffv2m, loading
 
-        return getattr(diffv2m, name)
+        return getattr(loading if name == "load_model" else diffv2m, name)
     raise AttributeError(f"module 'models' has no attribute {name!r}")

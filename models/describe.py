@@ -10,7 +10,8 @@ from torch import Tensor
 
 from models.checkpoint import Checkpoint, open_checkpoint, raw_tensors
 from models.config import ConfigError
-from models.diffv2m import PARTS, account, skeleton
+from models.diffv2m import PARTS
+from models.loading import account, skeleton
 
 KINDS = [  # how the names of other files begin
     ("visual.", "a CLIP of open_clip (pass it as --clip)"),

@@ -79,7 +79,7 @@ class ModelSource:
         Raises:
             CheckpointError, ConfigError: the weights cannot be used.
         """
-        from models.diffv2m import load_model
+        from models.loading import load_model
         from models.precision import dtype_of
 
         return load_model(self.name, self.weights, device, dtype_of(precision, device), parts)

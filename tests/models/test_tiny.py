@@ -10,7 +10,8 @@ import torch
 
 from models import Features
 from models.corpus import HELD_OUT, compose, render
-from models.diffv2m import DiffV2M, load_model
+from models.diffv2m import DiffV2M
+from models.loading import load_model
 from models.measures import chroma_correlation, log_mel_l1, onset_correlation, pearson
 from models.presets import PRESETS
 from models.rhythm import rhythm_curve
