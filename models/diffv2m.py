@@ -126,6 +126,10 @@ class DiffV2M(nn.Module):
         """
         features = [g for f in features for g in ([f] if f.groove else self.grooved([f]))]
         rhythm = self.drawn(features, noise, together) if self.draws else self.predicted(features)
+        return self.spread(rhythm)
+
+    def spread(self, rhythm: Tensor) -> Tensor:
+        """Predicted rhythms as those of music are spread, in a model that is calibrated."""
         calibration = getattr(self.conditioner.predictor, "calibration", None)
         return rhythm if calibration is None else calibration(rhythm)
 

@@ -18,7 +18,7 @@ from models.predictor import as_drawn, from_drawn
 from models.training.building import diffusion_training, seeded
 from models.training.config import TrainConfig
 from models.training.data import DiffusionCrops
-from models.training.diffusion import DiffusionTask, DiffusionTraining, Learns
+from models.training.diffusion import DiffusionTask, DiffusionTraining, Draws, Learns
 from models.windows import Timeline, draw_noise, together
 from tests.models.training_parts import MadeUp, raw_config
 
@@ -109,6 +109,22 @@ def test_only_what_learns_has_gradients(learns: Learns):
     assert (model.conditioner.predictor.pace_in.weight.grad is not None) == (learns is not Learns.DIT)
     assert any(p.grad is not None for p in model.dit.parameters()) == (learns is not Learns.PREDICTOR)
     assert ("rhythm" in losses) == (learns is not Learns.DIT)
+
+
+def test_a_redrawn_rhythm_is_near_the_measured_one():
+    """Some items keep theirs to the bit, others get another grain; the more noise, the more."""
+    model = seeded(0, lambda: DiffV2M(ModelConfig.from_dict(drawing()), parts=("conditioner", "dit"))).eval()
+    batch = crops_of(model.config)(0)
+    measured = model.measured(batch.features, batch.rhythm)
+    apart = {}
+    for share in (0.0, 0.5, 1.0):
+        task = DiffusionTask(model, DiffusionTraining(learns=Learns.DIT, redrawn=share))
+        found = [task._redrawn(batch.features, measured, Draws(0, step, 3, slice(0, 3))) for step in range(8)]
+        apart[share] = torch.stack([(f - measured).abs().amax((1, 2)) for f in found]).flatten()
+    assert not apart[0.0].any()
+    assert apart[1.0].all()
+    assert 4 < int((apart[0.5] > 0).sum()) < 20
+    torch.testing.assert_close(apart[0.5][apart[0.5] > 0], apart[1.0][apart[0.5] > 0])
 
 
 class TwoKinds(MadeUp):
