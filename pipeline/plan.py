@@ -128,8 +128,7 @@ def plan(
     Raises:
         FingerprintError, LedgerError, StorageError: see `pipeline.run.run`.
     """
-    ledger = Ledger(destination)
-    state = resume(manifest, settings.fingerprint, ledger, mix=mix)
+    state = resume(manifest, settings.fingerprint, Ledger(destination), mix=mix)
     rows = state.todo.to_pylist()
     seen = rows if sample is None or sample >= len(rows) else [rows[len(rows) * i // sample] for i in range(sample)]
     found = list(_looks(seen, progress))
@@ -138,7 +137,7 @@ def plan(
     share = 1 - len(unusable) / len(found) if found else 1.0
     todo = len(rows) - len(unusable) if len(seen) == len(rows) else round(len(rows) * share)
     seconds = sum(lengths) / len(lengths) * todo if lengths else 0.0
-    rates = rates or _rates_of(ledger, settings, machine) or otherwise
+    rates = rates or _rates_of(state.rows, destination, settings, machine) or otherwise
     large = settings.model.preset is None
     layout = machine.layout(large_model=large)
     hours = rates.seconds(todo, seconds, layout, machine.cores) / 3600 if rates else None
@@ -209,9 +208,8 @@ def _ends(uri: str) -> Iterator[Path]:
         yield Path(copy.name)
 
 
-def _rates_of(ledger: Ledger, settings: RunSettings, machine: Machine) -> Rates | None:
-    """What the destination's own runs of these settings cost, taken to be those of a machine like this one."""
-    rows = ledger.table()
+def _rates_of(rows: pa.Table, destination: Storage, settings: RunSettings, machine: Machine) -> Rates | None:
+    """What a destination's runs of these settings cost, by its ledger, taken to be those of a machine like this one."""
     rows = rows.filter(pc.and_(pc.equal(rows["state"], DONE), pc.equal(rows["fingerprint"], settings.fingerprint)))
     if rows.num_rows < 3:
         return None
@@ -219,7 +217,7 @@ def _rates_of(ledger: Ledger, settings: RunSettings, machine: Machine) -> Rates 
     span = (done[-1]["finished"] - done[0]["finished"]).total_seconds()
     work = sum(seconds for row in done[1:] for _, seconds in row["seconds"] or ())
     busy = machine.cores * min(1.0, span / work) if work else machine.cores  # so much work went on at one time
-    return fitted(done, f"{len(done)} videos done at {ledger.storage.url}", busy, machine.gpus)
+    return fitted(done, f"{len(done)} videos done at {destination.url}", busy, machine.gpus)
 
 
 def _free(destination: Storage) -> int | None:

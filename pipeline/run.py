@@ -6,7 +6,7 @@ import logging
 from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import nullcontext, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -51,10 +51,14 @@ class FingerprintError(RunError):
 
 @dataclass(frozen=True)
 class Resume:
-    """What a destination already holds of a manifest: rows still to do, rows done or failed for good, past attempts."""
+    """What a destination already holds of a manifest: rows still to do, rows done or failed for good, past attempts.
+
+    `rows` are the ledger's as they were read for this.
+    """
 
     todo: pa.Table
     done: int
+    rows: pa.Table
     hopeless: list[Row] = field(default_factory=list)
     attempts: Mapping[str, int] = field(default_factory=dict)
 
@@ -109,6 +113,7 @@ def resume(
         done=sum(key in done for key in ids),
         hopeless=[failed[key] for key in ids if key in hopeless],
         attempts={key: row["attempt"] for key, row in latest.items()},
+        rows=rows,
     )
 
 
@@ -173,7 +178,7 @@ def _tried(
             return
         log.info("%d videos failed for a reason that may pass: again", len(again))
         todo = state.todo.filter(pc.is_in(state.todo["item_id"], pa.array(again)))
-        state = Resume(todo, 0, attempts={item: state.attempts.get(item, 0) + 1 for item in again})
+        state = replace(state, todo=todo, attempts={item: state.attempts.get(item, 0) + 1 for item in again})
 
 
 def _settled(
