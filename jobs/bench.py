@@ -55,6 +55,7 @@ def bench_command(
     compiling: Annotated[bool, typer.Option("--compile", help="Measure compiled blocks, too.")] = False,
     clips: Annotated[list[int] | None, typer.Option(min=1, help="Clips of a run; 8 and 64. Repeatable.")] = None,
     seconds: Annotated[float, typer.Option(min=2, max=600, help="Length of each clip.")] = 10.0,
+    steps: Annotated[int | None, typer.Option(min=1, help="Sampling steps of a run; the default if left out.")] = None,
     only: Annotated[Part | None, typer.Option(help="Measure one part alone.")] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print the figures as JSON, and nothing else.")] = False,
 ) -> None:
@@ -73,7 +74,7 @@ def bench_command(
                 size or [Size.TINY, Size.MIDDLE], batch or [1, 4], dtype, device.value, say, compiling=compiling
             )
         if only is not Part.MODELS:
-            report["runs"] = _runs(clips or [8, 64], seconds, say)
+            report["runs"] = _runs(clips or [8, 64], seconds, steps, say)
         if as_json:
             print(json.dumps(report))
 
@@ -108,7 +109,7 @@ def _models(
     return bench([s.value for s in sizes], batches, device_of(device), numbers, say, compiling=compiling)
 
 
-def _runs(counts: list[int], seconds: float, say: Any) -> list[dict[str, Any]]:
+def _runs(counts: list[int], seconds: float, steps: int | None, say: Any) -> list[dict[str, Any]]:
     from pipeline.bench import bench_runs, facts_of
     from pipeline.settings import RunSettings
     from stages.corpus import make_corpus
@@ -118,7 +119,7 @@ def _runs(counts: list[int], seconds: float, say: Any) -> list[dict[str, Any]]:
         say(f"{max(counts)} clips of {seconds:g} s are made")
         make_corpus(Path(folder) / "in", max(counts), SEED, seconds)
         videos = sorted((Path(folder) / "in").glob("*.mp4"))
-        for figures in bench_runs(videos, counts, RunSettings(), Path(folder)):
+        for figures in bench_runs(videos, counts, RunSettings(steps=steps), Path(folder)):
             found.append(figures)
             say(described(figures))
     if len(found) > 1:
