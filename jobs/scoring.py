@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from jobs.view import Bars, Lines, show_summary
+from models.precision import check_compiler
 from models.source import ModelSource
 from pipeline.execution import check_address
 from pipeline.records import Records, RunRecord
@@ -61,6 +62,8 @@ class Order:
         _check_weights(model)
         clip = self._clip(model)
         _check_clip(model, clip)
+        if self.compiled and self.address is None:  # a cluster's workers look for themselves
+            check_compiler()
         return RunSettings(
             model=model, clip=clip, seed=self.seed, steps=self.steps, guidance=self.guidance,
             precision=self.precision, compiled=self.compiled,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
-
-import torch
+from typing import TYPE_CHECKING
 
 from models.config import ConfigError
+
+if TYPE_CHECKING:
+    import torch
 
 PRECISIONS = ("auto", "float32", "bfloat16", "float16")
 COMPILERS = ("g++", "clang++", "c++")
@@ -19,6 +21,8 @@ def dtype_of(precision: str, device: str) -> torch.dtype:
     Raises:
         ConfigError: there is no such precision.
     """
+    import torch
+
     if precision not in PRECISIONS:
         raise ConfigError(f"expected a precision of {', '.join(PRECISIONS)}, got {precision!r}")
     if precision != "auto":

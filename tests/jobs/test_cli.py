@@ -75,6 +75,8 @@ def test_every_command_explains_itself(command: list[str]) -> None:
         (["in", "--weights", "in/a.mp4"], "expected .safetensors, or .ckpt"),
         (["in", "--address", "127.0.0.1:1"], "no Ray cluster answers at 127.0.0.1:1"),
         (["in", "--address", "ray://127.0.0.1:1"], "leave out --address"),
+        (["in", "--precision", "int8"], "float16"),
+        (["in", "--compile"], "no-such-compiler"),
         (["in", "--preset", "huge"], "preset"),
         (["in", "--weights", "absent.ckpt"], "no weights at"),
         (["in", "--preset", "diff-v2m"], "weights pull"),
@@ -87,6 +89,7 @@ def test_wrong_orders_are_one_clear_line(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DIFF_V2M_WEIGHTS", str(tmp_path / "none"))
+    monkeypatch.setenv("CXX", "no-such-compiler")
     Path("empty").mkdir()
     result = invoke("score", *arguments, "--out", "out")
     assert result.exit_code == 2
