@@ -15,7 +15,9 @@ export RAY_ENABLE_UV_RUN_RUNTIME_ENV=0 RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO=0
 # Variables that the run needs, of the environment that sbatch carries along.
 $needs
 
-head=$$(scontrol show hostnames "$$SLURM_JOB_NODELIST" | head -n 1)
+# The first of its lines. No pipe into head: what still writes into a closed pipe would end the script.
+hosts=$$(scontrol show hostnames "$$SLURM_JOB_NODELIST")
+head=$${hosts%%$$'\n'*}
 address="$$head:$$((20000 + SLURM_JOB_ID % 20000))"
 
 # The last two minutes before the end of the time: what is done is kept.

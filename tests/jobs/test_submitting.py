@@ -93,7 +93,7 @@ def run_script(tmp_path: Path, score: str, **environment: str) -> tuple[int, lis
     """The script on a cluster of pretence: every command writes down how it was called."""
     tools, log = tmp_path / "tools", tmp_path / "log"
     tools.mkdir()
-    fake(tools, "scontrol", "printf 'n1\\nn2\\nn3\\n'")
+    fake(tools, "scontrol", "for node in n1 n2 n3; do echo $node; sleep 0.05; done")
     fake(tools, "srun", "sleep 30")
     fake(tools, "ray", "printf ' 1 node_a\\n 1 node_b\\n 1 node_c\\n'")
     fake(tools, "diff-v2m", score)
