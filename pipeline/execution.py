@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 
 STAGES = ("decode", "features", "rhythm", "sample", "sound", "mux")
 MOST_BLOCKS = 2000  # Ray keeps statistics of every block for ever, so a long manifest gets several rows a block.
+BATCHES_AHEAD = 8
+"""What waits between two stages at most, in bytes: so many times what the later one has in hand."""
 
 
 class RunError(Exception):
@@ -73,6 +75,10 @@ def cluster(address: str | None = None, **options: Any) -> Iterator[None]:
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its notes would tear our lines
+    # A stage waits for the next one from the first object on, not when half of the object store is full: else one that
+    # is faster runs ahead by thousands of small rows, each of which costs the driving process memory.
+    os.environ.setdefault("RAY_DATA_DOWNSTREAM_CAPACITY_OBJECT_STORE_BUDGET_UTIL_THRESHOLD", "0")
+    os.environ.setdefault("RAY_DATA_DOWNSTREAM_CAPACITY_BACKPRESSURE_RATIO", str(BATCHES_AHEAD))
     import ray
 
     if ray.is_initialized():

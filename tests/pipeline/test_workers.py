@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -54,6 +55,20 @@ class Passing:
         return marked(table, "last", "Recorded", "") if known else table.slice(0, 0)
 
 
+class Slow:
+    """A stage that takes its time and writes down how many batches of the one before wait for it."""
+
+    def __init__(self, before: Path, waiting: Path) -> None:
+        self.before, self.waiting, self.calls = before, waiting, 0
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        time.sleep(0.05)
+        self.calls += 1
+        with self.waiting.open("a") as lines:
+            lines.write(f"{len(self.before.read_text().splitlines()) - self.calls}\n")
+        return table
+
+
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -78,6 +93,13 @@ def passed(count: int, **stages: tuple[Callable[[], object], int]) -> tuple[list
     pools = [Pool(1, 0.1 + i / 1000, 0, 1) for i in range(len(stages))]
     steps = {name: Step(build, batch, pool) for (name, (build, batch)), pool in zip(stages.items(), pools, strict=True)}
     return [row for table in through(manifest(count), steps, told) for row in table.to_pylist()], told
+
+
+def test_a_fast_stage_waits_for_a_slow_one(tmp_path: Path) -> None:
+    before, waiting = tmp_path / "before", tmp_path / "waiting"
+    rows, _ = passed(150, fast=(partial(Passing, before, {}), 1), slow=(partial(Slow, before, waiting), 1))
+    assert len(rows) == 150
+    assert max(map(int, waiting.read_text().split())) < 60
 
 
 def test_a_row_that_kills_twice_is_left_alone_and_the_others_pass(tmp_path: Path) -> None:
