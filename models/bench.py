@@ -34,6 +34,8 @@ RELEASED = Path(__file__).with_name("released.json")
 SIZES = ("tiny", "middle", "full")
 DTYPES = ("float32", "bfloat16", "float16")
 GUIDANCE, TIME, TURNS = 3.0, 0.6, 5
+RELEASED_STEPS = 250
+"""Steps of the released script, each of them plain."""
 
 
 def config_of(size: str) -> ModelConfig:
@@ -78,10 +80,22 @@ class Steps:
 
 @dataclass(frozen=True)
 class Decoding:
-    """Seconds of sound that an autoencoder decodes in a second."""
+    """Seconds of sound that an autoencoder decodes in a second, and MiB at the most: of the GPU, or of the process."""
 
     size: str
     speed: float
+    memory: float
+
+
+def clips_an_hour(step: float, steps: int, batch: int, seconds: float, decoding: Decoding) -> float:
+    """Clips as long as a window that one device samples and decodes in an hour, whatever is done beside it.
+
+    Args:
+        step: seconds that a step of a batch takes.
+        steps: of one sampling.
+        seconds: length of a window.
+    """
+    return 3600 / (steps * step / batch + seconds / decoding.speed)
 
 
 def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
@@ -208,8 +222,10 @@ def measure_decoding(size: str, device: torch.device, dtype: torch.dtype, second
     model.autoencoder.fuse()
     model.lower(dtype)
     latents = torch.randn(1, config.latent_channels, config.lengths.latents_of(seconds)).to(device)
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
     spent = min(_timed(device, lambda: model.decode(latents, 128)) for _ in range(2))
-    return Decoding(size, seconds / spent)
+    return Decoding(size, seconds / spent, _memory(device))
 
 
 def _timed(device: torch.device, work: Callable[[], object]) -> float:
@@ -254,14 +270,24 @@ def bench(
     say(f"products of matrices: {rate:.2f} TFLOP/s in {str(dtype).removeprefix('torch.')}")
     found, decodings = list[Steps](), list[Decoding]()
     for size in sizes:
-        decodings.append(measure_decoding(size, device, dtype))
-        say(f"{size}: decodes {decodings[-1].speed:.1f} s of sound a second")
+        decodings.append(decoding := measure_decoding(size, device, dtype))
+        say(f"{size}: decodes {decoding.speed:.1f} s of sound a second; {decoding.memory:.0f} MiB")
+        config = config_of(size)
+        default, window = config.sampling.steps, float(config.steps)
         for batch in batches:
             found.append(steps := measure(size, batch, device, dtype, rate, compiling))
             say(
                 f"{size} ({steps.fusion}), batch {batch}: plain {steps.plain:.3f} s, fast {steps.fast:.3f} s, "
                 f"{steps.gain:.2f} times; {steps.teraflops:.3f} TFLOP/s, {steps.share:.0%} of products; "
                 f"error {steps.error:.0e}; {steps.memory:.0f} MiB"
+            )
+            fast, released = (
+                clips_an_hour(step, count, batch, window, decoding)
+                for step, count in ((steps.fast, default), (steps.plain, RELEASED_STEPS))
+            )
+            say(
+                f"  {fast:.0f} clips of {window:.0f} s an hour with {default} steps; "
+                f"plainly, with {RELEASED_STEPS}, {released:.0f}"
             )
             if steps.compiled:
                 seconds, warm_up = steps.compiled

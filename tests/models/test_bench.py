@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from models import bench
-from models.bench import config_of, main, matrix_rate, measure
+from models.bench import Decoding, clips_an_hour, config_of, main, matrix_rate, measure, measure_decoding
 
 CPU = torch.device("cpu")
 
@@ -43,7 +43,7 @@ def test_a_step_is_measured_both_ways() -> None:
 
 
 def test_figures_are_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bench, "measure_decoding", lambda size, *_: bench.Decoding(size, 10.0))
+    monkeypatch.setattr(bench, "measure_decoding", lambda size, *_: bench.Decoding(size, 10.0, 1.0))
     assert main(["middle", "--batch", "1", "--json", str(tmp_path / "bench.json")]) == 0
     report = json.loads((tmp_path / "bench.json").read_text())
     assert [step["batch"] for step in report["steps"]] == [1]
@@ -56,6 +56,18 @@ def test_a_wrong_size_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         main(["huge"])
     assert "expected sizes of tiny, middle, full, got huge" in capsys.readouterr().err
+
+
+def test_clips_an_hour_are_those_of_sampling_and_decoding() -> None:
+    # 32 steps of 2 s for 8 clips are 8 s a clip; 30 s at 15 times real time are 2 s.
+    assert clips_an_hour(2.0, 32, 8, 30.0, Decoding("full", 15.0, 0.0)) == pytest.approx(360)
+
+
+def test_decoding_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
+    decoding = measure_decoding("tiny", CPU, torch.float32, seconds=3)
+    assert decoding.speed > 0
+    assert decoding.memory > 10
 
 
 def test_the_rate_of_products_is_told() -> None:
