@@ -22,28 +22,25 @@ import os
 import re
 import stat
 import tempfile
-import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, TypedDict
-from urllib.parse import unquote, urlsplit
 
 from pipeline.connection import ENVIRONMENT, connect
 from pipeline.faults import StorageError, explained, printable
+from pipeline.names import check_name, is_hidden, is_temporary, split_scheme, temporary_name
 from pipeline.patience import patient
 
 log = logging.getLogger(__name__)
 
-__all__ = ["ENVIRONMENT", "Entry", "Output", "Storage", "StorageError", "check_name", "is_hidden", "localize"]
+__all__ = ["ENVIRONMENT", "Entry", "Output", "Storage", "StorageError", "localize"]
 
-SCHEMES = ("s3", "gs", "file")
 WORK = ".diff-v2m"  # the product's own folder below a destination
 CHUNK = 8 << 20  # bytes held in memory while copying
 COPY_LIMIT = 5 << 30  # bytes; S3 copies no larger object on the server in one request
-_TEMPORARY = re.compile(r"\.diff-v2m-[0-9a-f]{32}\.tmp")
 _NOTE = b"This folder belongs to diff-v2m: the record of what was scored, as Parquet files in `ledger`.\n"
 
 
@@ -80,7 +77,7 @@ class Storage:
     def open(cls, url: str | os.PathLike[str]) -> Storage:
         """The storage at a path, `file://`, `s3://bucket/prefix` or `gs://bucket/prefix`; nothing is touched yet."""
         text = os.fspath(url)
-        scheme, rest = _split_scheme(text)
+        scheme, rest = split_scheme(text)
         if scheme == "file":
             if not rest or "\0" in rest:
                 raise StorageError("BadName", f"{text!r} is no folder's name: it is empty or holds a NUL character")
@@ -274,7 +271,7 @@ class Storage:
         # A rename needs one file system. Where the client deletes an object it marks the folder as existing with an
         # empty object: in a bucket all temporary ones share our own folder, so no other gets such a mark.
         folder = PurePosixPath(name).parent if self.local else PurePosixPath(WORK)
-        temporary = name if direct else str(folder / f".diff-v2m-{uuid.uuid4().hex}.tmp")
+        temporary = name if direct else str(folder / temporary_name())
         try:
             sha256 = self._upload(temporary, chunks)
             if (landed := self._size(temporary)) != size:
@@ -358,49 +355,6 @@ def localize(uri: str) -> Iterator[Path]:
     storage, name = Storage.locate(uri)
     with storage.localize(name) as path:
         yield path
-
-
-def check_name(name: str) -> str:
-    """Give back a name that stays below the root.
-
-    Raises:
-        StorageError: it is empty or absolute, has an empty, `.` or `..` component, holds a NUL, or is not Unicode text.
-    """
-    if not name or "\0" in name or any(part in ("", ".", "..") for part in name.split("/")):
-        raise StorageError("BadName", f"{name!r} is no name below a folder: no empty part, '.', '..' or NUL is allowed")
-    if not _is_text(name):
-        raise StorageError("BadName", f"{name!a}: the name is not valid UTF-8; rename the file")
-    return name
-
-
-def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
-def is_hidden(name: str) -> bool:
-    """Whether any component of a name starts with a dot."""
-    return any(part.startswith(".") for part in name.split("/"))
-
-
-def is_temporary(name: str) -> bool:
-    """Whether a name is one under which a file is written before it gets its own."""
-    return _TEMPORARY.fullmatch(name.rpartition("/")[2]) is not None
-
-
-def _split_scheme(text: str) -> tuple[str, str]:
-    found = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", text)
-    if not found:
-        return "file", text
-    scheme = found[1].lower()
-    if scheme not in SCHEMES:
-        known = ", ".join(f"{s}://" for s in SCHEMES)
-        raise StorageError("BadName", f"{scheme}:// is not supported: use a path or one of {known}")
-    # A file URL is percent-encoded; an object's key is taken as it is written.
-    return scheme, unquote(urlsplit(text).path) if scheme == "file" else text[found.end() :]
 
 
 def _local_entry(root: str, path: str) -> Iterator[Entry]:

@@ -17,7 +17,8 @@ from hypothesis import strategies as st
 
 from pipeline import patience
 from pipeline import storage as storage_module
-from pipeline.storage import Storage, StorageError, check_name, is_temporary, localize
+from pipeline.names import temporary_name
+from pipeline.storage import Storage, StorageError, localize
 from tests.conftest import Bucket
 from tests.s3 import KEY, SECRET
 
@@ -345,11 +346,9 @@ def test_the_s3_variable_wins_over_the_general_endpoint(bucket: Bucket, monkeypa
 
 
 def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    class Fixed:
-        hex = "0" * 32
-
-    monkeypatch.setattr(storage_module.uuid, "uuid4", Fixed)
-    os.symlink("/dev/full", tmp_path / f".diff-v2m-{Fixed.hex}.tmp")
+    name = temporary_name()
+    monkeypatch.setattr(storage_module, "temporary_name", lambda: name)
+    os.symlink("/dev/full", tmp_path / name)
     with pytest.raises(StorageError, match="disk is full; free some space") as caught:
         Storage.open(tmp_path).write("a.mp4", b"x" * 100_000)
     assert caught.value.kind == "DiskFull"
@@ -388,12 +387,6 @@ def test_a_name_too_long_for_the_disk(tmp_path: Path) -> None:
 def test_an_error_travels_between_processes_whole() -> None:
     error = pickle.loads(pickle.dumps(StorageError("DiskFull", "x: the disk\nis full")))
     assert (error.kind, str(error)) == ("DiskFull", "x: the disk is full")
-
-
-def test_check_name_gives_the_name_back() -> None:
-    assert check_name("a/b c.mp4") == "a/b c.mp4"
-    assert is_temporary(f"a/.diff-v2m-{uuid.uuid4().hex}.tmp")
-    assert not is_temporary("a/.diff-v2m-mine.tmp")
 
 
 def _everything(storage: Storage) -> dict[str, int]:
