@@ -33,8 +33,10 @@ log = logging.getLogger(__name__)
 
 STAGES = ("decode", "features", "rhythm", "sample", "sound", "mux")
 MOST_BLOCKS = 2000  # Ray keeps statistics of every block for ever, so a long manifest gets several rows a block.
-BATCHES_AHEAD = 8
-"""What waits between two stages at most, in bytes: so many times what the later one has in hand."""
+IN_FLIGHT = 2
+"""Tasks of a worker: the one that it computes, and one that waits for it."""
+AHEAD = 4
+"""What is on its way at most: so many times what the workers have in hand."""
 
 
 class RunError(Exception):
@@ -75,10 +77,6 @@ def cluster(address: str | None = None, **options: Any) -> Iterator[None]:
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its notes would tear our lines
-    # A stage waits for the next one from the first object on, not when half of the object store is full: else one that
-    # is faster runs ahead by thousands of small rows, each of which costs the driving process memory.
-    os.environ.setdefault("RAY_DATA_DOWNSTREAM_CAPACITY_OBJECT_STORE_BUDGET_UTIL_THRESHOLD", "0")
-    os.environ.setdefault("RAY_DATA_DOWNSTREAM_CAPACITY_BACKPRESSURE_RATIO", str(BATCHES_AHEAD))
     import ray
 
     if ray.is_initialized():
@@ -144,10 +142,13 @@ def through(todo: pa.Table, steps: Mapping[str, Step], watcher: Watcher) -> Iter
     import ray
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
+    from pipeline.backpressure import bound_blocks_ahead
+
     # Beside the driver: as long as there is a run, there is its tally.
     beside = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     tally = ray.remote(Tally).options(num_cpus=0, scheduling_strategy=beside).remote(list(steps)[-1])
     each = -(-todo.num_rows // MOST_BLOCKS)
+    bound_blocks_ahead(AHEAD * IN_FLIGHT * sum(step.pool.workers * -(-step.batch // each) for step in steps.values()))
     dataset: ray.data.Dataset = ray.data.from_arrow([todo.slice(i, each) for i in range(0, todo.num_rows, each)])
     for name, step in steps.items():
         pool = step.pool
@@ -157,7 +158,7 @@ def through(todo: pa.Table, steps: Mapping[str, Step], watcher: Watcher) -> Iter
             fn_constructor_kwargs={"name": name, "build": step.build, "tally": tally, "workers": workers},
             batch_size=step.batch,
             batch_format="pyarrow",
-            compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=2),
+            compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=IN_FLIGHT),
             num_cpus=pool.num_cpus,
             num_gpus=pool.num_gpus or None,
             max_restarts=-1,  # the workers themselves see to it that this ends

@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
+from pipeline import execution
 from pipeline.execution import RunError, Step, cluster, through
 from pipeline.layout import Pool
 from pipeline.ledger import Ledger
@@ -62,7 +63,7 @@ class Slow:
         self.before, self.waiting, self.calls = before, waiting, 0
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        time.sleep(0.05)
+        time.sleep(0.03)
         self.calls += 1
         with self.waiting.open("a") as lines:
             lines.write(f"{len(self.before.read_text().splitlines()) - self.calls}\n")
@@ -95,11 +96,18 @@ def passed(count: int, **stages: tuple[Callable[[], object], int]) -> tuple[list
     return [row for table in through(manifest(count), steps, told) for row in table.to_pylist()], told
 
 
-def test_a_fast_stage_waits_for_a_slow_one(tmp_path: Path) -> None:
+def test_fast_stages_wait_for_a_slow_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of 3 rows, of which 24 may be on their way: two tasks of three workers four times."""
+    monkeypatch.setattr(execution, "MOST_BLOCKS", 100)
     before, waiting = tmp_path / "before", tmp_path / "waiting"
-    rows, _ = passed(150, fast=(partial(Passing, before, {}), 1), slow=(partial(Slow, before, waiting), 1))
-    assert len(rows) == 150
-    assert max(map(int, waiting.read_text().split())) < 60
+    stages = {
+        "first": (partial(Passing, before, {}), 1),
+        "second": (partial(Passing, tmp_path / "second", {}), 1),
+        "slow": (partial(Slow, before, waiting), 1),
+    }
+    rows, _ = passed(240, **stages)
+    assert len(rows) == 240
+    assert 20 < max(map(int, waiting.read_text().split())) < 3 * 24 + 10
 
 
 def test_a_row_that_kills_twice_is_left_alone_and_the_others_pass(tmp_path: Path) -> None:
