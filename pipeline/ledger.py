@@ -75,7 +75,8 @@ class Ledger:
         import pyarrow.parquet as pq
 
         sink = pa.BufferOutputStream()
-        pq.write_table(table, sink, compression="zstd")
+        # Of a part with one row these would be the greater half, and take most of the time to read it.
+        pq.write_table(table, sink, compression="none", use_dictionary=False, write_statistics=False)
         name = f"{self.folder}/{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{uuid.uuid4().hex[:12]}.parquet"
         self.storage.write(name, sink.getvalue().to_pybytes())
         return name
