@@ -220,7 +220,7 @@ def reported(stopped: str = "what is done is kept, the same command goes on from
         raise typer.Exit(STOPPED) from None
     except Exception as fault:
         code = STOPPED if type(fault).__name__ == "Cancelled" else _exit_code(fault)
-        if code == OUR_FAULT:
+        if code == OUR_FAULT and not _is_plain(fault):
             logging.getLogger(__name__).error("this is a fault of the program", exc_info=fault)
         typer.echo(f"error: {fault}", err=True)
         raise typer.Exit(code) from None
@@ -234,6 +234,11 @@ def _exit_code(fault: Exception) -> int:
         "CorpusError", "EvaluationError", "ClaimError", "RatesError", "SubmitError",
     }  # fmt: skip
     return WRONG_USAGE if any(kind.__name__ in mendable for kind in type(fault).__mro__) else OUR_FAULT
+
+
+def _is_plain(fault: Exception) -> bool:
+    """Whether a fault that is no user's is told in full by its one line: workers or a cluster that broke."""
+    return any(kind.__name__ == "RunError" for kind in type(fault).__mro__)
 
 
 def main(arguments: Any = None) -> None:

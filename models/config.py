@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -220,6 +221,7 @@ class ModelConfig:
                 downsampling=int(autoencoder["downsampling_ratio"]),
                 sample_size=int(raw["sample_size"]),
                 window_seconds=int(semantic["max_length"]),
+                short_windows=tuple(int(seconds) for seconds in raw.get("short_windows", ())),
             ),
             audio_channels=int(raw["audio_channels"]),
             latent_channels=int(autoencoder["latent_dim"]),
@@ -262,6 +264,12 @@ class ModelConfig:
         for name, value in expected.items():
             if dit.get(name, value) != value:
                 raise ConfigError(f"model configuration: {name} is {dit[name]!r}, expected {value!r}")
+        edges = (0, *self.lengths.short_windows, self.steps)
+        if any(low >= high for low, high in pairwise(edges)):
+            raise ConfigError(
+                f"model configuration: short_windows must rise from 1 to {self.steps - 1} s, "
+                f"got {list(self.lengths.short_windows)}"
+            )
         if self.curve:
             self.curve.check()
         if self.curve and self.rhythm is not Rhythm.ODF:

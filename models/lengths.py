@@ -39,6 +39,8 @@ class Lengths:
         sample_size: samples of a training clip.
         window_seconds: condition steps of a window, one a second.
         overlap_seconds: the least overlap of neighbouring windows of a long video.
+        short_windows: seconds of shorter windows, rising, for videos that need no whole one; none as released, where
+            every video takes the time of a whole window.
     """
 
     sample_rate: int
@@ -46,6 +48,7 @@ class Lengths:
     sample_size: int
     window_seconds: int = 30
     overlap_seconds: int = 6
+    short_windows: tuple[int, ...] = ()
 
     @property
     def latent_rate(self) -> float:
@@ -59,8 +62,17 @@ class Lengths:
 
     @property
     def window_latents(self) -> int:
-        """Latents of a window: its whole seconds, the tail behind them, and one for a start between two latents."""
-        return self.latents_of(self.window_seconds + TAIL) + 1
+        """Latents of a whole window: see `window_latents_of`."""
+        return self.window_latents_of(self.window_seconds)
+
+    def window_latents_of(self, duration: float) -> int:
+        """Latents of each window of a video: whole seconds, the tail behind them, one for a start between two latents.
+
+        Those of the shortest window that holds the video, so that windows of many videos are of a few lengths only.
+        """
+        total = whole_seconds(duration)
+        seconds = next((short for short in self.short_windows if total <= short), self.window_seconds)
+        return self.latents_of(seconds + TAIL) + 1
 
     def latents_of(self, seconds: float) -> int:
         """Latents that cover `seconds`."""

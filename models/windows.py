@@ -51,7 +51,7 @@ class Timeline:
 
     def __init__(self, lengths: Lengths, duration: float) -> None:
         self.windows: Sequence[Window] = lengths.windows(duration)
-        self.frames = lengths.window_latents
+        self.frames = lengths.window_latents_of(duration)
         self.starts = [lengths.latent_at(w.start) for w in self.windows]
         self.seconds = [first / lengths.latent_rate for first in self.starts]
         self.total = lengths.latents_of(duration)
@@ -81,8 +81,8 @@ class Timeline:
 
     def _added(self, x: Tensor) -> Tensor:
         long = x.new_zeros(x.shape[1], self.starts[-1] + self.frames)
-        fades = self._fades.to(x.device, x.dtype)
-        for start, fade, window in zip(self.starts, fades, x, strict=True):
+        self._fades = self._fades.to(x.device, x.dtype)  # once: a copy to a GPU makes the host wait
+        for start, fade, window in zip(self.starts, self._fades, x, strict=True):
             long[:, start : start + self.frames] += fade * window
         return long
 

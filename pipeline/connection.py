@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from contextlib import suppress
 from datetime import timedelta
@@ -10,6 +11,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from pipeline.faults import explained
+
+log = logging.getLogger(__name__)
 
 # Every variable that is read: a cluster's workers need them too.
 ENVIRONMENT = (
@@ -41,6 +44,33 @@ def connect(scheme: str, root: str, *, patient: bool) -> Any:
     settings = tuple(os.environ.get(name) for name in ENVIRONMENT)
     with explained(f"{scheme}://{bucket}"):
         return _connect(scheme, "" if region or endpoint else bucket, patient, settings)
+
+
+def abort_uploads(path: str) -> int:
+    """End the multipart uploads that were begun below a path of an S3 bucket; who calls knows that nobody goes on.
+
+    What was uploaded of them would be paid for, and seen nowhere. How many they were; none where the server does not
+    say, or does not let us: they harm no result.
+    """
+    import boto3
+    from botocore.config import Config
+    from botocore.exceptions import BotoCoreError, ClientError
+
+    bucket, _, prefix = path.partition("/")
+    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    style = {"addressing_style": "path" if endpoint else "auto"}
+    settings = Config(connect_timeout=2, read_timeout=10, retries={"max_attempts": 2, "mode": "standard"}, s3=style)
+    aborted = 0
+    try:
+        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
+        client = boto3.client("s3", endpoint_url=endpoint, region_name=region, config=settings)
+        for page in client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=prefix):
+            for upload in page.get("Uploads", ()):
+                client.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])
+                aborted += 1
+    except (BotoCoreError, ClientError) as fault:  # the message may repeat what was sent
+        log.info("uploads that were broken off may be left in %s (%s)", bucket, type(fault).__name__)
+    return aborted
 
 
 @lru_cache(maxsize=16)

@@ -35,6 +35,8 @@ STAGES = ("decode", "features", "rhythm", "sample", "sound", "mux")
 MOST_BLOCKS = 2000  # Ray keeps statistics of every block for ever, so a long manifest gets several rows a block.
 IN_FLIGHT = 2
 """Tasks of a worker: the one that it computes, and one that waits for it."""
+STALL = 6 * 3600
+"""Seconds without any progress after which a run is given up: much longer than the slowest video may take."""
 AHEAD = 4
 """What is on its way at most: so many times what the workers have in hand."""
 
@@ -140,6 +142,7 @@ def through(todo: pa.Table, steps: Mapping[str, Step], watcher: Watcher) -> Iter
         StorageError: a step's storage takes nothing any more.
     """
     import ray
+    from ray.data.exceptions import ExecutionTimeoutError
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     from pipeline.backpressure import bound_blocks_ahead
@@ -148,6 +151,7 @@ def through(todo: pa.Table, steps: Mapping[str, Step], watcher: Watcher) -> Iter
     beside = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
     tally = ray.remote(Tally).options(num_cpus=0, scheduling_strategy=beside).remote(list(steps)[-1])
     each = -(-todo.num_rows // MOST_BLOCKS)
+    ray.data.DataContext.get_current().execution_no_progress_timeout_s = STALL
     bound_blocks_ahead(AHEAD * IN_FLIGHT * sum(step.pool.workers * -(-step.batch // each) for step in steps.values()))
     dataset: ray.data.Dataset = ray.data.from_arrow([todo.slice(i, each) for i in range(0, todo.num_rows, each)])
     for name, step in steps.items():
@@ -167,6 +171,11 @@ def through(todo: pa.Table, steps: Mapping[str, Step], watcher: Watcher) -> Iter
     with _watched(tally, partial(watcher, total=todo.num_rows)):
         try:
             yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow")
+        except ExecutionTimeoutError:
+            raise RunError(
+                f"nothing went on for {STALL // 3600} hours: a node may be gone whose processors the stages need; "
+                "what is done is kept, start the run again"
+            ) from None
         except ray.exceptions.RayError as fault:
             if isinstance(cause := _origin(fault), StorageError):
                 raise cause from fault

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 _SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 _KEYS_NEEDED = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_PROFILE) in the environment"
-_TRANSIENT = {"Unreachable", "Unavailable", "Truncated", "Damaged"}
+_TRANSIENT = {"Unreachable", "Unavailable", "CutShort", "Damaged"}
 
 # What object stores and their client library say, and what it means.
 _REMOTE: tuple[tuple[str, str, str], ...] = (
@@ -53,7 +53,7 @@ _LOCAL = {
 class StorageError(Exception):
     """A storage does not do what was asked: one line with the place, the reason and what to do.
 
-    `kind` is a stable word: BadName, NotFound, NotAFile, NoBucket, Credentials, AccessDenied, DiskFull, Truncated,
+    `kind` is a stable word: BadName, NotFound, NotAFile, NoBucket, Credentials, AccessDenied, DiskFull, CutShort,
     Unreachable, Unavailable or Failed. `transient` says whether trying again may help.
     """
 

@@ -40,7 +40,7 @@ HOPELESS = frozenset(
 )
 
 # What another try may well get past: a child or a storage that others brought down.
-PASSING = frozenset({"Killed", "Unavailable", "Unreachable", "Damaged"})
+PASSING = frozenset({"Killed", "Unavailable", "Unreachable", "CutShort", "Damaged"})
 TRIES = 3
 """Times that a run tries a video that fails for a reason that may pass."""
 
@@ -152,10 +152,9 @@ def run(
             with cluster(address) if pc.any(pc.is_null(state.todo["error"])).as_py() else nullcontext():
                 for row in _tried(state, settings, destination, watcher, claim):
                     summary.add(row)
-        except BaseException:
-            with suppress(StorageError):  # what was being written when the run was stopped
+        finally:
+            with suppress(StorageError):  # what was being written when the run was stopped, or a worker killed
                 destination.sweep()
-            raise
     return summary
 
 

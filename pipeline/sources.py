@@ -100,7 +100,7 @@ def content_id(storage: Storage, name: str, size: int) -> str:
     length = size + 1 if whole else BLOCK  # one more shows that it has grown
     blocks = storage.ranges(name, [(offset, length) for offset in offsets])
     if sum(map(len, blocks)) != (size if whole else BLOCK * BLOCKS):
-        raise StorageError("Truncated", f"{storage.uri(name)}: it changed while it was read; try again")
+        raise StorageError("CutShort", f"{storage.uri(name)}: it changed while it was read; try again")
     digest = hashlib.sha256(f"{size}\n".encode())
     for block in blocks:
         digest.update(block)

@@ -29,7 +29,7 @@ from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, TypedDict
 
-from pipeline.connection import ENVIRONMENT, connect
+from pipeline.connection import ENVIRONMENT, abort_uploads, connect
 from pipeline.faults import StorageError, explained, printable
 from pipeline.names import check_name, is_hidden, is_temporary, split_scheme, temporary_name
 from pipeline.patience import patient
@@ -191,6 +191,8 @@ class Storage:
         left = [entry.name for entry in found if is_temporary(entry.name)]
         for name in left:
             self._delete(name)
+        if self.scheme == "s3" and (broken := abort_uploads(f"{self.root}/{WORK}/")):
+            log.info("%d uploads that were broken off are ended", broken)
         return len(left)
 
     @contextmanager
@@ -243,7 +245,7 @@ class Storage:
                 with explained(copy):
                     sink.write(chunk)
             if sink.tell() != size:
-                raise StorageError("Truncated", f"{self.uri(name)}: read {sink.tell()} of {size} bytes; try again")
+                raise StorageError("CutShort", f"{self.uri(name)}: read {sink.tell()} of {size} bytes; try again")
 
     def _size(self, name: str) -> int | None:
         with explained(self.uri(name)):
@@ -275,7 +277,7 @@ class Storage:
         try:
             sha256 = self._upload(temporary, chunks)
             if (landed := self._size(temporary)) != size:
-                raise StorageError("Truncated", f"{self.uri(name)}: {landed} of {size} bytes arrived; try again")
+                raise StorageError("CutShort", f"{self.uri(name)}: {landed} of {size} bytes arrived; try again")
             if self._hash(temporary) != sha256:
                 raise StorageError("Damaged", f"{self.uri(name)}: other bytes arrived than were sent; try again")
             if not direct:
@@ -284,6 +286,8 @@ class Storage:
         except BaseException:
             with suppress(StorageError):
                 self._delete(temporary)
+            if self.scheme == "s3":
+                abort_uploads(self._path(temporary))
             raise
         return Output(name=name, path=self.uri(name), size=size, sha256=sha256)
 
@@ -361,7 +365,10 @@ def _local_entry(root: str, path: str) -> Iterator[Entry]:
     try:
         facts = os.stat(path)
     except OSError:  # a broken link is listed, and reading it says what is wrong
-        facts = os.lstat(path)
+        try:
+            facts = os.lstat(path)
+        except FileNotFoundError:  # renamed or deleted since its folder was read, as temporary files are all the time
+            return
     if stat.S_ISREG(facts.st_mode) or stat.S_ISLNK(facts.st_mode):
         yield Entry(os.path.relpath(path, root), facts.st_size, datetime.fromtimestamp(facts.st_mtime, UTC))
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Protocol
 
 from models.source import TINY, ModelSource
 from stages.contracts import Row
-from stages.loading import drawn_rhythm, load_parts, paced_features
+from stages.loading import by_length, drawn_rhythm, load_parts, paced_features
 from stages.sampling import Batches, Steps
 
 if TYPE_CHECKING:
@@ -190,9 +191,14 @@ class Evaluation:
 
     def play(self, rows: Sequence[Row], asked: Sequence[Asked], seed: int) -> list[Tensor]:
         """Music for each video: [2, samples], on the CPU."""
+        timelines = [self._timeline(row) for row in rows]
+        return by_length(list(zip(rows, asked, strict=True)), timelines, partial(self._played, seed))
+
+    def _played(self, seed: int, takes: list[tuple[Row, Asked]], timelines: list[Timeline]) -> list[Tensor]:
+        """Music for videos whose windows are equally long."""
         from models.windows import noise_key
 
-        timelines = [self._timeline(row) for row in rows]
+        rows, asked = zip(*takes, strict=True)
         noise = [
             timeline.noise(noise_key(seed, row["content_id"]), self.config.latent_channels)
             for row, timeline in zip(rows, timelines, strict=True)

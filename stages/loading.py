@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from models.pace import pace_curve
 from models.source import ModelSource
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from models.config import ModelConfig
     from models.lengths import Window
     from models.windows import Timeline
+
+Item = TypeVar("Item")
+Made = TypeVar("Made")
 
 
 def resolve_device(device: str) -> str:
@@ -52,6 +55,23 @@ def fixed_batches(count: int, size: int) -> Iterator[tuple[torch.Tensor, int]]:
 
     for start in range(0, count, size):
         yield torch.arange(start, start + size).clamp(max=count - 1), min(size, count - start)
+
+
+def by_length(
+    items: Sequence[Item], timelines: Sequence[Timeline], work: Callable[[list[Item], list[Timeline]], Iterable[Made]]
+) -> list[Made]:
+    """What `work` makes of each video's item and timeline, done together for those whose windows are equally long.
+
+    Only such go through a network in one batch.
+    """
+    groups: dict[int, list[int]] = {}
+    for number, timeline in enumerate(timelines):
+        groups.setdefault(timeline.frames, []).append(number)
+    found = dict[int, Made]()
+    for group in groups.values():
+        made = work([items[i] for i in group], [timelines[i] for i in group])
+        found.update(zip(group, made, strict=True))
+    return [found[number] for number in range(len(items))]
 
 
 def window_features(row: Row, window: Window) -> Features:

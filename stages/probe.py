@@ -33,6 +33,8 @@ def probe(path: Path, settings: DecodeSettings = SETTINGS) -> FileFacts:
         raise ItemError("DecodeTimeout", f"its header took more than {settings.deadline:g} s to read") from None
     except child.MemoryExhausted:
         raise ItemError("DecodeMemory", f"its header needs more than {settings.memory >> 20} MiB of memory") from None
+    except child.Killed as fault:
+        raise ItemError(fault.kind, str(fault)) from None
     facts = file_facts(outcome.log)
     judge_header(path, facts, outcome, settings)
     if facts.duration is not None:

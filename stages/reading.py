@@ -17,6 +17,7 @@ from stages.streams import FileFacts, file_facts
 
 COLOR_SIZE = 150  # side of the frames for the color histogram
 PACE_SIZE = (160, 90)  # width, height of the frames for cuts and differences; the cost of both goes with their area
+MOST_FRAMES = 1_000_000  # of a video: half an hour at more than 500 a second
 TICK = 1e-6  # seconds; what two times may differ by and be the same
 # The first frame of each second; ffmpeg's `t` is in seconds on its output's time axis.
 FIRST_OF_SECOND = f"isnan(prev_selected_t)+gte(t+{TICK:.6f},floor(prev_selected_t+{TICK:.6f})+1)"
@@ -72,6 +73,10 @@ class Reading:
         time = pts * base.numerator / base.denominator
         if time > self._longest:
             raise too_long(time, self._longest)
+        if len(self.times) == MOST_FRAMES:
+            raise ItemError(
+                "TooLarge", f"more than {MOST_FRAMES:,} frames: convert the video to a usual frame rate, as 60 a second"
+            )
         self.times.append(max(time, self.times[-1]) if self.times else time)
         self.last_duration = duration * base.numerator / base.denominator
         self._waiting.append(pts)

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from models.source import TINY, ModelSource
 from stages.contracts import FEATURES, RHYTHM, Row
-from stages.loading import drawn_rhythm, fixed_batches, load_parts, paced_features
+from stages.loading import by_length, drawn_rhythm, fixed_batches, load_parts, paced_features
 from stages.stage import Stage
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from models.windows import Timeline
 
 
@@ -43,14 +46,19 @@ class Rhythm(Stage):
         self.model = load_parts(settings.model, ("conditioner",), settings.device, settings.threads)
 
     def process(self, rows: list[Row]) -> list[Row | Exception]:
-        import torch
-
         from models.windows import Timeline
 
-        config = self.model.config
-        timelines = [Timeline(config.lengths, row["duration"]) for row in rows]
+        timelines = [Timeline(self.model.lengths, row["duration"]) for row in rows]
         if self.model.draws:
             return [self._drawn(row, timeline) for row, timeline in zip(rows, timelines, strict=True)]
+        found = by_length(rows, timelines, self._predicted)
+        return [{"rhythm": rhythm.numpy()} for rhythm in found]
+
+    def _predicted(self, rows: list[Row], timelines: list[Timeline]) -> Sequence[Tensor]:
+        """Rhythms of videos whose windows are equally long."""
+        import torch
+
+        config = self.model.config
         features = [
             of_window
             for row, timeline in zip(rows, timelines, strict=True)
@@ -63,7 +71,7 @@ class Rhythm(Stage):
         parts = torch.cat(curves).float().split([len(timeline) for timeline in timelines])
         if config.curve is not None and config.curve.stride == 1:  # windows then agree about the time that they share
             parts = tuple(timeline.blend(part) for timeline, part in zip(timelines, parts, strict=True))
-        return [{"rhythm": part.numpy()} for part in parts]
+        return parts
 
     def _drawn(self, row: Row, timeline: Timeline) -> Row:
         """The rhythm of one video: its windows are drawn together."""

@@ -7,12 +7,13 @@ from typing import TYPE_CHECKING
 
 from models.source import TINY, ModelSource
 from stages.contracts import LATENTS, RHYTHM, Row
-from stages.loading import fixed_batches, load_parts, window_features
+from stages.loading import by_length, fixed_batches, load_parts, window_features
 from stages.sampling import Batches, Steps
 from stages.stage import ItemError, Stage
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch import Tensor
 
     from models import Conditions
     from models.windows import Timeline
@@ -66,10 +67,8 @@ class Sample(Stage):
 
         from models.windows import Timeline
 
-        channels = self.model.config.latent_channels
         timelines = [Timeline(self.model.lengths, row["duration"]) for row in rows]
-        noise = [timeline.noise(self._key(row), channels) for row, timeline in zip(rows, timelines, strict=True)]
-        latents = self.batches.sample(noise, self._conditions(rows, timelines), timelines, self._steps)
+        latents = by_length(rows, timelines, self._sampled)
         joined = [x.float().cpu() for x in latents]
         return [
             {"latents": x.numpy(), "rhythm": self._rhythm_by_second(row)}
@@ -79,6 +78,12 @@ class Sample(Stage):
             )
             for row, x in zip(rows, joined, strict=True)
         ]
+
+    def _sampled(self, rows: list[Row], timelines: list[Timeline]) -> list[Tensor]:
+        """Latents of videos whose windows are equally long."""
+        channels = self.model.config.latent_channels
+        noise = [timeline.noise(self._key(row), channels) for row, timeline in zip(rows, timelines, strict=True)]
+        return self.batches.sample(noise, self._conditions(rows, timelines), timelines, self._steps)
 
     @property
     def _steps(self) -> Steps:

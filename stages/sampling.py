@@ -48,22 +48,21 @@ def windows_that_fit(peak: Callable[[int], int], room: int, most: int) -> int:
 class Batches:
     """Guided velocity of all windows, so many at once.
 
-    On a GPU the first step of one window and of two tell how many fit. Should there be too little memory for a batch
-    all the same, half of it is tried, down to a window at a time, and so from then on.
+    On a GPU the first step of one window and of two tell how many of a length fit. Should there be too little memory
+    for a batch all the same, half of it is tried, down to a window at a time, and so from then on.
 
     Args:
+        most: windows of a batch.
         share: of a GPU's memory that is for this sampler.
-
-    Attributes:
-        at_once: windows of a batch.
 
     Raises:
         ItemError: there is too little memory for one window.
     """
 
-    def __init__(self, model: DiffV2M, at_once: int, share: float = 1.0) -> None:
-        self.model, self.at_once, self._share = model, at_once, share
-        self._fitted = at_once == 1 or model.device.type != "cuda"
+    def __init__(self, model: DiffV2M, most: int, share: float = 1.0) -> None:
+        self.model, self.most, self._share = model, most, share
+        self.at_once: dict[int, int] = {}
+        """Windows of a batch, by their latents."""
 
     def sample(
         self, noise: Sequence[Tensor], conditions: Conditions, timelines: Sequence[Timeline], steps: Steps
@@ -78,19 +77,23 @@ class Batches:
         times, frames = chosen.times(steps.count, switch), noise[0].shape[-1]
         parts: list[tuple[Tensor, int, Guided]] = []
 
+        def begin(x: Tensor, time: float) -> None:
+            """All that no step changes."""
+            if frames not in self.at_once:
+                self.at_once[frames] = self._fitting(x, time, conditions, steps.guidance)
+            for index, kept in fixed_batches(len(x), self.at_once[frames]):
+                guided = self.model.guided(conditions.rows(index), frames, steps.guidance, times)
+                parts.append((index.to(x.device), kept, guided))
+
         def velocity(x: Tensor, time: float) -> Tensor:
             while True:
                 try:
                     if not parts:
-                        self._fit(x, time, conditions, steps.guidance)
-                        parts.extend(
-                            (index, kept, self.model.guided(conditions.rows(index), frames, steps.guidance, times))
-                            for index, kept in fixed_batches(len(x), self.at_once)
-                        )
+                        begin(x, time)
                     return torch.cat([guided(x[index], time)[:kept] for index, kept, guided in parts])
                 except torch.OutOfMemoryError:
                     parts.clear()
-                    self._halve()
+                    self._halve(frames)
 
         with torch.inference_mode():
             start = torch.cat(list(noise)).to(self.model.device, self.model.dtype)
@@ -98,30 +101,38 @@ class Batches:
             counts = [len(timeline) for timeline in timelines]
             return [timeline.join(x) for timeline, x in zip(timelines, windows.split(counts), strict=True)]
 
-    def _fit(self, x: Tensor, time: float, conditions: Conditions, guidance: float) -> None:
+    def _fitting(self, x: Tensor, time: float, conditions: Conditions, guidance: float) -> int:
+        """How many windows go at once."""
         import torch
 
-        if self._fitted:
-            return
+        device = self.model.device
+        if self.most == 1 or device.type != "cuda":
+            return self.most
 
         def peak(count: int) -> int:
-            rows = torch.zeros(count, dtype=torch.long)
-            torch.cuda.reset_peak_memory_stats(self.model.device)
+            rows = torch.zeros(count, dtype=torch.long, device=device)
+            torch.cuda.reset_peak_memory_stats(device)
             self.model.guided(conditions.rows(rows), x.shape[-1], guidance)(x[rows], time)
-            return torch.cuda.max_memory_allocated(self.model.device)
+            return torch.cuda.max_memory_allocated(device)
 
-        total = torch.cuda.get_device_properties(self.model.device).total_memory
-        self.at_once = windows_that_fit(peak, int(total * self._share * (1 - HELD_BACK)), self.at_once)
-        self._fitted = True
-        log.info("%d windows at once", self.at_once)
+        room = torch.cuda.get_device_properties(device).total_memory * self._share * (1 - HELD_BACK)
+        try:
+            # Compiled blocks would be compiled again for these two sizes, which never come back.
+            with torch.compiler.set_stance("force_eager"):
+                fitting = windows_that_fit(peak, int(room), self.most)
+        except torch.OutOfMemoryError:  # of two; should one be too much as well, its step will say so
+            torch.cuda.empty_cache()
+            fitting = 1
+        log.info("%d windows of %d latents at once", fitting, x.shape[-1])
+        return fitting
 
-    def _halve(self) -> None:
+    def _halve(self, frames: int) -> None:
         import torch
 
-        if self.at_once == 1:
+        if self.at_once[frames] == 1:
             raise ItemError(
                 "OutOfMemory", "the GPU has too little memory for one window: give the stages fewer workers"
             ) from None
-        self.at_once = max(1, self.at_once // 2)
-        log.warning("too little memory on the GPU: %d windows at once from now on", self.at_once)
+        self.at_once[frames] //= 2
+        log.warning("too little memory on the GPU: %d windows at once from now on", self.at_once[frames])
         torch.cuda.empty_cache()

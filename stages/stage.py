@@ -50,7 +50,7 @@ class Stage:
         each = (time.perf_counter() - started) / max(len(sound), 1)
         for row, result in zip(sound, results, strict=True):
             row["seconds"] = (row["seconds"] or {}) | {self.name: each}
-            if isinstance(result, dict) and (came := _bytes(result)) > self.writes.budget:
+            if isinstance(result, dict) and (came := _bytes(row | result, self.writes)) > self.writes.budget:
                 result = ItemError(
                     "TooLarge", f"{came >> 20} MiB from {self.name}, the most is {self.writes.budget >> 20}"
                 )
@@ -77,5 +77,6 @@ class Stage:
         return {"stage": self.name, "type": kind, "message": message[:1000]}
 
 
-def _bytes(columns: Row) -> int:
-    return sum(getattr(value, "nbytes", 0) for value in columns.values())
+def _bytes(row: Row, contract: Contract) -> int:
+    """Of the tensors that a row carries on, new ones and those that were there."""
+    return sum(getattr(row.get(name), "nbytes", 0) for name in contract.columns)

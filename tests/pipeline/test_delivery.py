@@ -64,12 +64,12 @@ def test_rows_tell_what_was_delivered_and_what_failed(table: pa.Table, tmp_path:
 
 def test_a_fault_of_one_upload_fails_one_row(table: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
-        raise StorageError("Truncated", "half of it arrived; try again")
+        raise StorageError("CutShort", "half of it arrived; try again")
 
     monkeypatch.setattr(Storage, "deliver", refuse)
     step = delivery(Storage.open(tmp_path / "out"))
     row = step(table).to_pylist()[0]
-    assert (row["state"], row["stage"], row["error_type"]) == ("failed", "deliver", "Truncated")
+    assert (row["state"], row["stage"], row["error_type"]) == ("failed", "deliver", "CutShort")
 
 
 @pytest.mark.parametrize("kind", ["DiskFull", "Credentials", "AccessDenied", "NoBucket"])

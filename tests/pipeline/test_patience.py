@@ -66,7 +66,7 @@ def test_what_is_hopeless_is_not_tried_again(kind: str, slept: list[float]) -> N
 
 
 def test_a_local_disk_does_not_stumble() -> None:
-    near = Far("Truncated", 1, local=True)
+    near = Far("CutShort", 1, local=True)
     with pytest.raises(StorageError):
         near.read("a")
 

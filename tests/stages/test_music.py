@@ -98,7 +98,7 @@ def test_too_little_memory_halves_the_batch(rhythm: Rhythm, monkeypatch: pytest.
     monkeypatch.setattr(Guided, "_velocity", bounded)
     found = latents_of([("long.mp4", 70.0)], rhythm, usual)["long.mp4"]
     np.testing.assert_allclose(found, expected, atol=1e-4)
-    assert usual.batches.at_once == 2
+    assert usual.batches.at_once == {CONFIG.lengths.window_latents: 2}
     most = 0
     (row,) = rows_of(usual(rhythm(table_of([features_row("a.mp4", 5.0)], FEATURES))))
     assert row["error"]["type"] == "OutOfMemory"
