@@ -20,7 +20,7 @@ from pipeline.execution import check_address
 from pipeline.records import Records, RunRecord
 from pipeline.run import Summary, run
 from pipeline.settings import RunSettings
-from pipeline.sources import discover
+from pipeline.sources import discover, reread
 from pipeline.storage import Storage
 
 
@@ -133,7 +133,9 @@ def retry_destination(out: str, *, failed: bool = False, address: str | None = N
         raise SettingsError(f"{destination.url} holds no run of diff-v2m: name the --out of a run")
     settings = _settings_of(record)
     with _view() as view:
-        summary = run(records.manifest(record), settings, destination, view, address=address, hopeless_too=failed)
+        # Music of other settings that stands there was let in by the run that is gone on with.
+        manifest = reread(records.manifest(record))
+        summary = run(manifest, settings, destination, view, address=address, mix=True, hopeless_too=failed)
     _tell(summary, settings, destination, time.monotonic() - started, as_json)
     return summary
 

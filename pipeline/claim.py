@@ -11,7 +11,9 @@ from __future__ import annotations
 import json
 import logging
 import os
+import signal
 import socket
+import threading
 import time
 import uuid
 from collections.abc import Iterator
@@ -99,7 +101,7 @@ class Claiming:
         self.destination = destination
         self.claim = Claim(Process.this(), f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S} UTC")
         self.name = f"{time.time_ns():020d}-{uuid.uuid4().hex[:12]}.json"
-        self.lost = self.stopped = False
+        self.lost = self.stopped = self._told = False
 
     def take(self) -> None:
         """Take the destination.
@@ -131,6 +133,9 @@ class Claiming:
             else:
                 self._write()
                 self.lost = any(other.holds for _, other in self._others())
+        if (self.stopped or self.lost) and not self._told:
+            self._told = True
+            _interrupt()
 
     def check(self) -> None:
         """Stop a run that somebody cancelled, or that was taken for dead, as one whose machine slept.
@@ -196,6 +201,7 @@ def claimed(destination: Storage) -> Iterator[Claiming]:
     """Hold a destination while the work inside goes on.
 
     Raises:
+        Cancelled, ClaimError: as `Claiming.check`; the work inside is interrupted for it, whatever it waits for.
         ClaimError: another run is at work there.
         StorageError: it cannot be reached.
     """
@@ -204,6 +210,9 @@ def claimed(destination: Storage) -> Iterator[Claiming]:
     try:
         with told_every(SIGN_EVERY, claiming.sign):
             yield claiming
+    except KeyboardInterrupt:
+        claiming.check()
+        raise
     finally:
         claiming.leave()
 
@@ -221,7 +230,7 @@ def claims(destination: Storage) -> dict[str, Claim]:
 def cancel(destination: Storage) -> list[Claim]:
     """Ask the runs that are at work in a destination, on whatever machine, to stop; which they are.
 
-    A run stops with the next video that is settled after its next sign of life. What is in work then leaves nothing.
+    A run stops with its next sign of life. What is in work then leaves nothing.
 
     Raises:
         StorageError: it cannot be reached.
@@ -230,6 +239,13 @@ def cancel(destination: Storage) -> list[Claim]:
     for name in found:
         _below(destination, STOPS).write(name, b"stop\n")
     return list(found.values())
+
+
+def _interrupt() -> None:
+    """Interrupt the main thread, as a person would; done from another one, that watches over its work."""
+    main = threading.main_thread()
+    if threading.current_thread() is not main and main.ident is not None:
+        signal.pthread_kill(main.ident, signal.SIGINT)
 
 
 def _below(destination: Storage, folder: str) -> Storage:

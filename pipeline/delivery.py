@@ -35,6 +35,10 @@ class Delivery:
     """Muxes each clip in a scratch folder, delivers its files, verifies them, and records the attempt.
 
     A table of sound goes in; the ledger rows that were written come out.
+
+    Raises:
+        StorageError: what would fail for every other video as well: the destination takes nothing (`FATAL`), or a disk
+            that a stage works on is full.
     """
 
     name = "mux"
@@ -49,6 +53,7 @@ class Delivery:
         with tempfile.TemporaryDirectory(prefix="diff-v2m-") as scratch:
             mux = Mux(MuxSettings(Path(scratch), self.settings.sample_rate, run.facts), localize)
             rows = rows_of(MUXED.check(mux(table)))
+            _stop_on_full_disk(rows)
             records = [self._record(row, started) for row in rows]
         self.ledger.append(records)
         return pa.Table.from_pylist(records, SCHEMA)
@@ -96,3 +101,16 @@ class Delivery:
                 raise
             return {"stage": "deliver", "type": fault.kind, "message": str(fault)}
         return None
+
+
+def _stop_on_full_disk(rows: list[Row]) -> None:
+    """A worker's full disk is no fault of a video either, and every other one would meet it.
+
+    Raises:
+        StorageError: a row met one.
+    """
+    for row in rows:
+        if row["error"] and row["error"]["type"] == "DiskFull":
+            raise StorageError(
+                "DiskFull", f"{socket.gethostname()}, {row['error']['stage']}: {row['error']['message']}"
+            )

@@ -39,8 +39,8 @@ HOPELESS = frozenset(
     }
 )
 
-# What another try may well get past: a child or a storage that others brought down.
-PASSING = frozenset({"Killed", "Unavailable", "Unreachable", "CutShort", "Damaged"})
+# What another try may well get past: a child, a storage or a GPU that others brought down or filled.
+PASSING = frozenset({"Killed", "Unavailable", "Unreachable", "CutShort", "Damaged", "OutOfMemory", "OutOfMemoryError"})
 TRIES = 3
 """Times that a run tries a video that fails for a reason that may pass."""
 

@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from pipeline.faults import StorageError, printable
 from pipeline.storage import Storage
-from stages.contracts import MANIFEST, Row, table_of
+from stages.contracts import MANIFEST, Row, rows_of, table_of
 
 KEPT_SUFFIXES = ("mp4", "m4v", "mov", "webm", "mkv")  # the containers that are written; the others become .mkv
 VIDEO_SUFFIXES = (*KEPT_SUFFIXES, "avi", "mpg", "mpeg", "ts", "mts", "m2ts", "wmv", "flv", "3gp", "ogv")
@@ -82,6 +82,20 @@ def discover(
     far = any(not video.storage.local for video in chosen)
     with ThreadPoolExecutor(READERS["remote" if far else "local"]) as readers:
         return table_of(list(readers.map(_row, chosen)), MANIFEST)
+
+
+def reread(manifest: pa.Table) -> pa.Table:
+    """A manifest whose rows that could not be read were looked at once more."""
+    return table_of([_again(row) if row["error"] else row for row in rows_of(manifest)], MANIFEST)
+
+
+def _again(row: Row) -> Row:
+    try:
+        storage, name = Storage.locate(row["uri"])
+        found = _row(_Found(row["uri"], storage, name, storage.size(name) or 0, row["output"]))
+    except StorageError:
+        return row
+    return row if "error" in found else found
 
 
 def content_id(storage: Storage, name: str, size: int) -> str:

@@ -18,6 +18,7 @@ from stages.contracts import Row
 
 RECENT = timedelta(minutes=10)
 """Before the last row of the ledger: what a rate is measured over."""
+NAMES = ["output", "item_id"]
 
 
 @dataclass(frozen=True)
@@ -98,8 +99,10 @@ def standing(destination: Storage) -> Standing:
     if not runs:
         raise LedgerError(f"{destination.url} holds no run of diff-v2m: name the --out of a run")
     run = runs[-1]
-    manifests = [records.manifest(each)["item_id"] for each in runs if each.fingerprint == run.fingerprint]
-    wanted = pa.chunked_array([chunk for ids in manifests for chunk in ids.chunks], pa.string()).unique()
+    manifests = [records.manifest(each) for each in runs if each.fingerprint == run.fingerprint]
+    # A file that was replaced is another item with the same output: the later one is what is wanted there.
+    items = {row["output"]: row["item_id"] for each in manifests for row in each.select(NAMES).to_pylist()}
+    wanted = pa.array(items.values(), pa.string())
     ledger = Ledger(destination)
     rows = ledger.table()
     rows = rows.filter(pc.and_(pc.equal(rows["fingerprint"], run.fingerprint), pc.is_in(rows["item_id"], wanted)))

@@ -9,7 +9,7 @@ import numpy.typing as npt
 
 from stages.color import color_histograms
 from stages.contracts import DECODED, FEATURES, Row
-from stages.loading import resolve_device
+from stages.loading import halving, resolve_device
 from stages.pace import scene_cuts, visual_beats
 from stages.stage import Stage
 
@@ -45,6 +45,7 @@ class Features(Stage):
         from models.clip import load_clip
 
         self.settings = settings or FeaturesSettings()
+        self._batch = self.settings.clip_batch
         self._tower = load_clip(self.settings.clip, resolve_device(self.settings.device))
 
     def process(self, rows: list[Row]) -> list[Row | Exception]:
@@ -56,13 +57,17 @@ class Features(Stage):
         A video's pictures go through the tower by themselves, in batches of one shape, the last filled up with black:
         a picture's numbers then depend on itself and its place in its video, and on nothing that runs beside it.
         """
-        import torch
-
-        side, batch = self._tower.config.image_size, self.settings.clip_batch
+        side = self._tower.config.image_size
         if frames.shape[1:] != (side, side, 3):
             came = " x ".join(map(str, frames.shape[1:]))
             raise ValueError(f"expected frames of {side} x {side} x 3, got {came}: set Decode's clip_size to {side}")
-        parts = []
+        found, self._batch = halving(lambda batch: self._embedded(frames, batch), self._batch)
+        return found
+
+    def _embedded(self, frames: npt.NDArray[np.uint8], batch: int) -> npt.NDArray[np.float32]:
+        import torch
+
+        parts, side = [], frames.shape[1]
         with torch.inference_mode():
             for start in range(0, len(frames), batch):
                 some = frames[start : start + batch]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, TypeVar
@@ -9,6 +10,7 @@ from typing import TYPE_CHECKING, TypeVar
 from models.pace import pace_curve
 from models.source import ModelSource
 from stages.contracts import Row
+from stages.stage import ItemError
 
 if TYPE_CHECKING:
     import torch
@@ -18,6 +20,7 @@ if TYPE_CHECKING:
     from models.lengths import Window
     from models.windows import Timeline
 
+log = logging.getLogger(__name__)
 Item = TypeVar("Item")
 Made = TypeVar("Made")
 
@@ -43,6 +46,30 @@ def load_parts(
     if threads:
         torch.set_num_threads(threads)
     return source.load(parts, resolve_device(device), precision)
+
+
+def halving(work: Callable[[int], Made], size: int) -> tuple[Made, int]:
+    """What `work` makes with so much at once, or with half as much and so on where a GPU has too little memory.
+
+    Returns:
+        It, and how much at once that was.
+
+    Raises:
+        ItemError: there is too little memory for the least.
+    """
+    import torch
+
+    while True:
+        try:
+            return work(size), size
+        except torch.OutOfMemoryError:
+            if size == 1:
+                raise ItemError(
+                    "OutOfMemory", "the GPU has too little memory for this video: give the stages fewer workers"
+                ) from None
+        size //= 2
+        log.warning("too little memory on the GPU: %d at once from now on", size)
+        torch.cuda.empty_cache()
 
 
 def fixed_batches(count: int, size: int) -> Iterator[tuple[torch.Tensor, int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
@@ -65,6 +66,20 @@ class Mux(Stage):
     def _written(self, row: Row) -> Row | Exception:
         import soundfile
 
+        try:
+            return self._files(row)
+        except (OSError, soundfile.LibsndfileError) as fault:
+            if shutil.disk_usage(self.settings.directory).free > row["waveform"].nbytes:
+                raise
+            raise self._no_room() from fault
+
+    def _no_room(self) -> ItemError:
+        place = self.settings.directory.parent
+        return ItemError("DiskFull", f"no room for a scored video in {place}: free some space, or set TMPDIR elsewhere")
+
+    def _files(self, row: Row) -> Row:
+        import soundfile
+
         name = Path(row["output"])
         folder = self.settings.directory / row["item_id"]
         folder.mkdir(parents=True, exist_ok=True)
@@ -98,6 +113,8 @@ class Mux(Stage):
             outcome = run(command.get_args(), limits)
         except (DeadlinePassed, MemoryExhausted) as fault:
             raise ItemError("MuxFailed", f"writing the scored video failed: {fault}") from fault
+        if outcome.code != 0 and "No space left on device" in outcome.log:
+            raise self._no_room()
         if outcome.code != 0:
             reason = outcome.errors[-1] if outcome.errors else f"ffmpeg ended with {outcome.code}"
             raise ItemError("MuxFailed", f"the picture does not fit a {video.suffix} file: {reason}")

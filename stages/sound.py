@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from models.source import TINY, ModelSource
 from stages.contracts import LATENTS, SOUND, Row
-from stages.loading import load_parts
+from stages.loading import halving, load_parts
 from stages.stage import ItemError, Stage
 
 
@@ -33,7 +33,7 @@ class Sound(Stage):
     reads, writes = LATENTS, SOUND
 
     def __init__(self, settings: SoundSettings = SoundSettings()) -> None:
-        self.settings = settings
+        self.settings, self.chunk = settings, settings.chunk
         parts = ("autoencoder",)
         self.model = load_parts(settings.model, parts, settings.device, settings.threads, settings.precision)
 
@@ -49,7 +49,8 @@ class Sound(Stage):
         latents = torch.tensor(row["latents"], device=self.model.device, dtype=self.model.dtype)
         samples = self.model.lengths.samples_of(row["duration"])
         with torch.inference_mode():
-            audio = self.model.decode(latents[None], self.settings.chunk)[0, :, :samples].float().cpu()
+            whole, self.chunk = halving(lambda chunk: self.model.decode(latents[None], chunk), self.chunk)
+            audio = whole[0, :, :samples].float().cpu()
             low, high = (float(x) for x in audio.aminmax())
             if not math.isfinite(high - low):
                 return ItemError(

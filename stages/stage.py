@@ -54,6 +54,8 @@ class Stage:
                 result = ItemError(
                     "TooLarge", f"{came >> 20} MiB from {self.name}, the most is {self.writes.budget >> 20}"
                 )
+                for name in self.writes.columns:  # what it would carry on
+                    row.pop(name, None)
             if isinstance(result, Exception):
                 row["error"] = self._error(row, result)
             else:

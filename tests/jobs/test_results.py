@@ -12,8 +12,9 @@ from jobs.cli import app
 from pipeline.ledger import Ledger
 from pipeline.records import ABOUT, RUNS, Records
 from pipeline.settings import RunSettings
+from pipeline.sources import discover, reread
 from pipeline.storage import Storage
-from stages.contracts import MANIFEST, table_of
+from stages.contracts import MANIFEST, rows_of, table_of
 from tests.pipeline.test_ledger import failed, row
 from tests.pipeline.test_standing import manifest
 from tests.stages.rows import common
@@ -75,6 +76,20 @@ def test_retry_runs_what_was_recorded(tmp_path: Path) -> None:
         latest = Ledger(storage).latest().to_pylist()
         assert [(row["attempt"], row["fingerprint"]) for row in latest] == [(attempt, settings.fingerprint)]
     assert len(Records(storage).all()) == 1
+
+
+def test_retry_reads_anew_what_could_not_be_read(tmp_path: Path) -> None:
+    storage, clip = Storage.open(tmp_path / "scored"), tmp_path / "in" / "a.mp4"
+    clip.parent.mkdir()
+    clip.symlink_to(tmp_path / "nowhere")
+    found = discover([str(clip.parent)], storage)
+    assert rows_of(found)[0]["error"]["type"] == "Unreadable"
+    assert rows_of(reread(found)) == rows_of(found)
+    clip.unlink()
+    clip.write_bytes(b"no video")
+    (row,) = rows_of(reread(found))
+    assert (row["error"], row["output"]) == (None, "a.mp4")
+    assert row["item_id"] == rows_of(discover([str(clip.parent)], storage))[0]["item_id"]
 
 
 def test_retry_refuses_other_music(tmp_path: Path) -> None:

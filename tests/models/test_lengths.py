@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import math
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -10,7 +12,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.lengths import Lengths, whole_seconds
+from models.config import ConfigError, ModelConfig
+from models.lengths import TAIL, Lengths, whole_seconds
+from models.presets import PRESETS
 from models.windows import Timeline, draw_noise
 
 RELEASED = Lengths(sample_rate=44100, downsampling=2048, sample_size=1_323_000)
@@ -86,3 +90,21 @@ def test_noise_depends_on_key_and_window_alone() -> None:
     assert torch.equal(first, draw_noise("0/abc/0", 3, 4, 50))
     assert not torch.equal(first, draw_noise("0/abc/0", 4, 4, 50))
     assert not torch.equal(first, draw_noise("1/abc/0", 3, 4, 50))
+
+
+@pytest.mark.parametrize(
+    ("duration", "window"), [(0.5, 6), (6.2, 6), (6.3, 10), (20.0, 20), (20.3, 30), (30.2, 30), (30.3, 30), (99.0, 30)]
+)
+def test_short_videos_take_the_shortest_window_that_holds_them(duration: float, window: int) -> None:
+    lengths = replace(RELEASED, short_windows=(6, 10, 20))
+    timeline = Timeline(lengths, duration)
+    assert timeline.frames == lengths.latents_of(window + TAIL) + 1
+    assert timeline.noise("key", 2).shape == (len(timeline), 2, timeline.frames)
+    assert len(timeline) > 1 or timeline.frames >= timeline.total
+
+
+@pytest.mark.parametrize("windows", [[0, 6], [10, 6], [6, 6], [6, 30]])
+def test_short_windows_rise_below_the_whole_one(windows: list[int]) -> None:
+    raw = json.loads((PRESETS["tiny"].folder / "model_config.json").read_text())
+    with pytest.raises(ConfigError, match="short_windows must rise from 1 to 29 s, got"):
+        ModelConfig.from_dict(raw | {"short_windows": windows})

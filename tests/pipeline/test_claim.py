@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pipeline import claim as claim_module
 from pipeline.claim import CLAIMS, DEAD_AFTER, Cancelled, Claim, ClaimError, Claiming, Process, cancel, claimed
 from pipeline.faults import StorageError
 from pipeline.storage import Entry, Storage
@@ -203,4 +205,19 @@ def test_a_run_is_cancelled_from_anywhere(destination: Storage) -> None:
     with claimed(destination) as again:  # the next one is not asked to stop
         again.sign()
         again.check()
+    assert destination.files(hidden=True) == []
+
+
+def test_a_run_that_waits_for_something_is_cancelled_too(destination: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(claim_module, "SIGN_EVERY", 0.05)
+    began = time.monotonic()
+
+    def run() -> None:
+        with claimed(destination):
+            cancel(destination)
+            time.sleep(30)
+
+    with pytest.raises(Cancelled):
+        run()
+    assert time.monotonic() - began < 10
     assert destination.files(hidden=True) == []

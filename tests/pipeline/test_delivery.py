@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
 import pytest
+import soundfile
 
 from pipeline.delivery import Delivery, DeliverySettings
 from pipeline.ledger import Ledger
@@ -84,4 +87,21 @@ def test_a_destination_that_takes_nothing_stops_the_run(
     monkeypatch.setattr(Storage, "deliver", refuse)
     with pytest.raises(StorageError, match="nothing goes here"):
         step(table)
+    assert Ledger(destination).table().num_rows == 0
+
+
+@pytest.mark.parametrize("stage", ["decode", "mux"])
+def test_a_full_disk_of_a_worker_stops_the_run(
+    table: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    if stage == "decode":  # a copy of a source in a bucket found no room
+        error = {"stage": "decode", "type": "DiskFull", "message": "/tmp: the disk is full"}
+        table = table_of([common("bad.mp4", error=error)], SOUND)
+    else:
+        monkeypatch.setattr(soundfile, "write", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "No space left")))
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    destination = Storage.open(tmp_path / "out")
+    with pytest.raises(StorageError, match=f"{stage}: ") as caught:
+        delivery(destination)(table)
+    assert caught.value.kind == "DiskFull"
     assert Ledger(destination).table().num_rows == 0

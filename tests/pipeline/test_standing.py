@@ -81,3 +81,14 @@ def test_what_is_no_record_is_named(destination: Storage) -> None:
     destination.write(f"{RUNS}/{run.name}/{ABOUT}", b"{")
     with pytest.raises(LedgerError, match="no record of a run; move it away"):
         standing(destination)
+
+
+def test_a_file_that_was_replaced_counts_once(destination: Storage) -> None:
+    records = Records(destination)
+    records.begin(manifest("a", "b"), "F", {})
+    Ledger(destination).append([row("a", 0), failed("b", 1)])
+    replaced = [common(item) | {"item_id": item, "output": name} for item, name in (("a", "a.mp4"), ("new b", "b.mp4"))]
+    records.begin(table_of(replaced, MANIFEST), "F", {})
+    Ledger(destination).append([row("new b", 2)])
+    found = standing(destination)
+    assert (found.total, found.done, found.failures, found.waiting) == (2, 2, [], 0)

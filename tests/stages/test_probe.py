@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from stages import ffmpeg as child
 from stages.probe import probe
 from stages.stage import ItemError
 from tests.videos import cut_in_half, gray, write_sound, write_video
@@ -48,3 +49,13 @@ def test_headers_that_cannot_be_scored_are_refused(tmp_path: Path) -> None:
             probe(path)
         kinds[path.stem] = caught.value.kind
     assert kinds == {"sound": "NoVideoStream", "short": "TooShort", "long": "TooLong", "half": "Truncated"}
+
+
+def test_a_child_that_others_kill_is_the_videos_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def killed(*_: object) -> None:
+        raise child.Killed("killed by somebody")
+
+    monkeypatch.setattr(child, "run", killed)
+    with pytest.raises(ItemError, match="killed by somebody") as caught:
+        probe(write_video(tmp_path / "a.mp4", [gray(1)] * 25))
+    assert caught.value.kind == "Killed"

@@ -75,3 +75,17 @@ def test_a_table_of_errors_computes_nothing() -> None:
 def test_a_broken_contract_is_our_fault_and_stops_the_run() -> None:
     with pytest.raises(ContractError):
         Squaring()(pa.table({"item_id": ["a"]}))
+
+
+def test_what_a_row_carries_on_counts_for_its_budget() -> None:
+    """Columns that an earlier stage made may be too much for the next contract: the row's fault, not the run's."""
+    both = {"square": tensor(pa.float32()), "carried": tensor(pa.float64())}
+
+    class Carrying(Squaring):
+        reads = Contract("carrying", {"carried": tensor(pa.float64())}, 4 << 20)
+        writes = Contract("both", both, 1 << 20)
+
+    rows = [common(str(n)) | {"size": 2, "carried": np.zeros(length)} for n, length in enumerate((10, 400_000))]
+    good, bad = rows_of(Carrying()(table_of(rows, Carrying.reads)))
+    assert good["error"] is None
+    assert (bad["error"]["type"], bad["square"]) == ("TooLarge", None)
