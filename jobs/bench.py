@@ -15,10 +15,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jobs.options import DeviceName
+from jobs.options import DeviceName, PrecisionName
 
 if TYPE_CHECKING:
     from pipeline.bench import Figures
+    from pipeline.settings import RunSettings
 
 
 class Size(StrEnum):
@@ -27,14 +28,6 @@ class Size(StrEnum):
     TINY = "tiny"
     MIDDLE = "middle"
     FULL = "full"
-
-
-class Dtype(StrEnum):
-    """Numbers that they compute with."""
-
-    FLOAT32 = "float32"
-    BFLOAT16 = "bfloat16"
-    FLOAT16 = "float16"
 
 
 class Part(StrEnum):
@@ -50,7 +43,7 @@ SEED = 40_000  # of the first composed clip
 def bench_command(
     size: Annotated[list[Size] | None, typer.Option(help="A network; tiny and middle if left out. Repeatable.")] = None,
     batch: Annotated[list[int] | None, typer.Option(min=1, help="Clips of a step; 1 and 4. Repeatable.")] = None,
-    dtype: Annotated[Dtype, typer.Option(help="Numbers of the networks.")] = Dtype.FLOAT32,
+    precision: Annotated[PrecisionName, typer.Option(help="Numbers of the large layers.")] = PrecisionName.AUTO,
     device: Annotated[DeviceName, typer.Option(help="Where the networks run.")] = DeviceName.AUTO,
     compiling: Annotated[bool, typer.Option("--compile", help="Measure compiled blocks, too.")] = False,
     clips: Annotated[list[int] | None, typer.Option(min=1, help="Clips of a run; 8 and 64. Repeatable.")] = None,
@@ -61,6 +54,7 @@ def bench_command(
 ) -> None:
     """Measure this machine: a step of the networks beside what it could do, and whole runs of composed clips."""
     from jobs.cli import reported
+    from pipeline.settings import RunSettings
 
     with reported(stopped="nothing is kept"):
         report: dict[str, Any] = {"about": about()}
@@ -71,10 +65,11 @@ def bench_command(
         say(", ".join(f"{name} {value}" for name, value in report["about"].items()))
         if only is not Part.RUNS:
             report["models"] = _models(
-                size or [Size.TINY, Size.MIDDLE], batch or [1, 4], dtype, device.value, say, compiling=compiling
+                size or [Size.TINY, Size.MIDDLE], batch or [1, 4], precision, device.value, say, compiling=compiling
             )
         if only is not Part.MODELS:
-            report["runs"] = _runs(clips or [8, 64], seconds, steps, say)
+            settings = RunSettings(steps=steps, device=device.value, precision=precision.value, compiled=compiling)
+            report["runs"] = _runs(clips or [8, 64], seconds, settings, say)
         if as_json:
             print(json.dumps(report))
 
@@ -99,19 +94,18 @@ def _commit() -> str:
 
 
 def _models(
-    sizes: list[Size], batches: list[int], dtype: Dtype, device: str, say: Any, *, compiling: bool
+    sizes: list[Size], batches: list[int], precision: PrecisionName, device: str, say: Any, *, compiling: bool
 ) -> dict[str, Any]:
-    import torch
-
     from models.bench import bench, device_of
+    from models.precision import dtype_of
 
-    numbers = getattr(torch, dtype.value)
-    return bench([s.value for s in sizes], batches, device_of(device), numbers, say, compiling=compiling)
+    where = device_of(device)
+    numbers = dtype_of(precision.value, where.type)
+    return bench([s.value for s in sizes], batches, where, numbers, say, compiling=compiling)
 
 
-def _runs(counts: list[int], seconds: float, steps: int | None, say: Any) -> list[dict[str, Any]]:
+def _runs(counts: list[int], seconds: float, settings: RunSettings, say: Any) -> list[dict[str, Any]]:
     from pipeline.bench import bench_runs, facts_of
-    from pipeline.settings import RunSettings
     from stages.corpus import make_corpus
 
     found = list[Any]()
@@ -119,7 +113,7 @@ def _runs(counts: list[int], seconds: float, steps: int | None, say: Any) -> lis
         say(f"{max(counts)} clips of {seconds:g} s are made")
         make_corpus(Path(folder) / "in", max(counts), SEED, seconds)
         videos = sorted((Path(folder) / "in").glob("*.mp4"))
-        for figures in bench_runs(videos, counts, RunSettings(steps=steps), Path(folder)):
+        for figures in bench_runs(videos, counts, settings, Path(folder)):
             found.append(figures)
             say(described(figures))
     if len(found) > 1:

@@ -43,17 +43,18 @@ class Autoencoder(nn.Module):
         mean, scale = self.encoder(audio).chunk(2, dim=1)
         return mean, scale
 
-    def decode(self, latents: Tensor, chunk: int | None = None) -> Tensor:
+    def decode(self, latents: Tensor, chunk: int | None = None, to: torch.device | None = None) -> Tensor:
         """Audio [clips, channels, frames * downsampling] of latents [clips, latent channels, frames].
 
         With `chunk` frames at a time memory does not grow with the length: each chunk is decoded with as many
-        neighbours as the decoder can see, and the neighbours' sound is dropped, so the result is the same.
+        neighbours as the decoder can see, and the neighbours' sound is dropped, so the result is the same. `to` is
+        where the audio shall lie.
         """
         frames = latents.shape[-1]
         if chunk is None or frames <= chunk + 2 * self.context:
-            return self._sound(latents)
+            return self._sound(latents).to(to or latents.device)
         hop = self.downsampling
-        audio = latents.new_empty(len(latents), self.channels, frames * hop)
+        audio = latents.new_empty(len(latents), self.channels, frames * hop, device=to)
         for start in range(0, frames, chunk):
             stop = min(start + chunk, frames)
             left, right = max(0, start - self.context), min(frames, stop + self.context)

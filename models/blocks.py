@@ -90,6 +90,7 @@ class Moment:
         alpha: [batch or 1, 1, 1], weight of the semantic branch.
         branches: those that are to be computed.
         above: [batch], where the timestep is above the switch, if that differs among clips.
+        silence: [batch or 1, 1, width], what guidance's null half gets from semantics and rhythm; None for nothing.
     """
 
     modulation: tuple[Tensor, ...] | None
@@ -97,6 +98,13 @@ class Moment:
     alpha: Tensor | None
     branches: tuple[str, ...]
     above: Tensor | None = None
+    silence: Tensor | None = None
+
+    def doubled(self) -> Moment:
+        """For guidance's null half, too, which has the same global vector."""
+        if self.modulation is None or len(self.modulation[0]) == 1:
+            return self
+        return replace(self, modulation=tuple(torch.cat((part, part)) for part in self.modulation))
 
 
 class Film(nn.Module):
@@ -128,8 +136,10 @@ class AdaLN(nn.Module):
         nn.init.zeros_(self.project.bias)
 
     def forward(self, global_cond: Tensor) -> tuple[Tensor, ...]:
-        """[batch, width] -> six of [batch, 1, width]; zero at the start of training, so every gate begins at 1."""
-        return self.project(F.silu(self.narrow(F.silu(global_cond))))[:, None].chunk(6, dim=-1)
+        """[batch, width] -> six of [batch, 1, width]; at the start of training every scale and gate is 1."""
+        made = self.project(F.silu(self.narrow(F.silu(global_cond))))[:, None].chunk(6, dim=-1)
+        scale, shift, gate, ff_scale, ff_shift, ff_gate = made
+        return 1 + scale, shift, 1 + gate, 1 + ff_scale, ff_shift, 1 + ff_gate
 
 
 class DiTBlock(nn.Module):
@@ -224,7 +234,7 @@ class DiTBlock(nn.Module):
         Args:
             heard: how many of the batch hear the conditions; the others are guidance's null half. All if left out.
         """
-        attend, feed = _modulations(moment.modulation, len(x))
+        attend, feed = _modulations(moment.modulation)
         if hasattr(self, "conv"):
             x = x + self.conv(x.transpose(1, 2)).transpose(1, 2)
         x = x + attend(self.pre_norm(x), lambda y: self.self_attn(y, rotary))
@@ -233,7 +243,7 @@ class DiTBlock(nn.Module):
             x = _added(x, self.emotion_attn(normed[:heard], memories.emotion, memories.here))
             x, normed = self._stream(x, self.cross_norm(x))
         parts = {b: self._attention(b)(normed[:heard], memories.branches[b], memories.here) for b in moment.branches}
-        x = _added(x, self._fused(parts, moment), None if heard is None else self._silence(memories, moment))
+        x = _added(x, self._fused(parts, moment), moment.silence)
         return x + feed(self.ff_norm(x), self.ff)
 
     def _attention(self, branch: str) -> CrossAttention:
@@ -243,7 +253,7 @@ class DiTBlock(nn.Module):
         """Residual stream and attention input; the released code overwrites the stream itself with its norm."""
         return (normed if self.residual is Residual.RELEASED else x), normed
 
-    def _silence(self, memories: Memories, moment: Moment) -> Tensor | None:
+    def silence(self, memories: Memories, moment: Moment) -> Tensor | None:
         """What the null half gets from semantics and rhythm, [batch or 1, 1, width]; None for nothing at all.
 
         Its tokens are zeros, so attention gives zeros, and only FiLM's beta is left; preFiLM gives tokens a value.
@@ -277,20 +287,21 @@ def _added(x: Tensor, heard: Tensor, silence: Tensor | None = None) -> Tensor:
     """`heard` added to the first of the batch, and `silence`, if anything, to the others."""
     if len(heard) == len(x):
         return x + heard
-    first, others = x[: len(heard)] + heard, x[len(heard) :]
-    return torch.cat((first, others if silence is None else others + silence))
+    # In place: `x` is the block's own, and there are no gradients where there is a null half.
+    x[: len(heard)] += heard
+    if silence is not None:
+        x[len(heard) :] += silence
+    return x
 
 
 Modulation = Callable[[Tensor, Callable[[Tensor], Tensor]], Tensor]
 """(normed input, layer) -> the layer's output, modulated before and after."""
 
 
-def _modulations(six: tuple[Tensor, ...] | None, batch: int) -> tuple[Modulation, Modulation]:
+def _modulations(six: tuple[Tensor, ...] | None) -> tuple[Modulation, Modulation]:
     """How self-attention and feed-forward are modulated: not at all as released, else by adaLN."""
     if six is None:
         return _plain, _plain
-    if 1 < len(six[0]) < batch:  # guidance's null half has the same global vector
-        six = tuple(torch.cat((part, part)) for part in six)
     scale, shift, gate, ff_scale, ff_shift, ff_gate = six
     return _modulated_by(scale, shift, gate), _modulated_by(ff_scale, ff_shift, ff_gate)
 
@@ -300,4 +311,4 @@ def _plain(x: Tensor, layer: Callable[[Tensor], Tensor]) -> Tensor:
 
 
 def _modulated_by(scale: Tensor, shift: Tensor, gate: Tensor) -> Modulation:
-    return lambda x, layer: (1 + gate) * layer(x * (1 + scale) + shift)
+    return lambda x, layer: gate * layer(x * scale + shift)

@@ -200,17 +200,18 @@ class SpectralAutoencoder(nn.Module):
         std = self.latent_std[:, None]
         return (mean - self.latent_mean[:, None]) / std, (log_variance / 2).exp() / std
 
-    def decode(self, latents: Tensor, chunk: int | None = None) -> Tensor:
+    def decode(self, latents: Tensor, chunk: int | None = None, to: torch.device | None = None) -> Tensor:
         """Audio [clips, 2, frames * downsampling] of standardised latents.
 
         With `chunk` frames at a time memory does not grow with the length: each piece is decoded with as much on either
         side as its sound depends on, and its phases advance from those of the piece before, so the result is the same.
+        `to` is where the audio shall lie.
         """
         frames, group, hop = latents.shape[-1], self.codec.group, self.codec.downsampling
         seen, heard = self.reach
         if chunk is None or frames <= chunk + 2 * heard:
-            return self.spectra.sound(self._described(latents), self.iterations)[0]
-        audio = latents.new_empty(len(latents), 2, frames * hop)
+            return self.spectra.sound(self._described(latents), self.iterations)[0].to(to or latents.device)
+        audio = latents.new_empty(len(latents), 2, frames * hop, device=to)
         last: Tensor | None = None
         for start in range(0, frames, chunk):
             stop = min(start + chunk, frames)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
+from typing import NamedTuple
 
 import numpy as np
 import torch
@@ -58,6 +59,26 @@ class Features:
 
     def __len__(self) -> int:
         return len(self.semantic)
+
+
+class Sight(NamedTuple):
+    """What a curve predictor is told of pictures, whatever it draws from.
+
+    Attributes:
+        semantic: [clips, steps, D] CLIP embeddings.
+        pace: [clips, channels, curve steps].
+        label: [clips] class numbers.
+        groove: [clips, 3, curve steps].
+    """
+
+    semantic: Tensor
+    pace: Tensor
+    label: Tensor
+    groove: Tensor
+
+    def hidden(self, seen: Tensor) -> Sight:
+        """The same with pictures hidden where `seen` [clips] is 0; grooves stay."""
+        return self._replace(semantic=self.semantic * seen[:, None, None], pace=self.pace * seen[:, None, None])
 
 
 class DiffV2M(nn.Module):
@@ -151,14 +172,15 @@ class DiffV2M(nn.Module):
         """
         if noise is None:
             raise ValueError("this model draws its rhythm: give the noise that it is drawn from")
-        guidance, hidden = self.config.sampling.rhythm_guidance, torch.zeros(len(features), device=self.device)
+        guidance, sight = self.config.sampling.rhythm_guidance, self._sight(features)
+        nothing = sight.hidden(torch.zeros(len(features), device=self.device))
 
         def velocity(x: Tensor, time: float) -> Tensor:
             t = x.new_full((len(x),), time)
-            seeing = self.rhythm_velocity(x, t, features)
+            seeing = self.conditioner.predictor(*sight, (x, t))
             if guidance == 1.0:
                 return seeing
-            blind = self.rhythm_velocity(x, t, features, seen=hidden)
+            blind = self.conditioner.predictor(*nothing, (x, t))
             return blind + guidance * (seeing - blind)
 
         return from_drawn(SAMPLERS["dpm"](together(velocity), noise.to(self.device, self.dtype), RHYTHM_STEPS))
@@ -173,11 +195,13 @@ class DiffV2M(nn.Module):
             t: [clips] in [0, 1].
             seen: [clips] 0 for those whose picture the predictor does not see, else 1; it knows their groove.
         """
+        sight = self._sight(features)
+        return self.conditioner.predictor(*(sight if seen is None else sight.hidden(seen)), (noisy, t))
+
+    def _sight(self, features: Sequence[Features]) -> Sight:
         semantic, pace = self._padded([f.semantic for f in features]), self._pace(features)
-        if seen is not None:
-            semantic, pace = semantic * seen[:, None, None], pace * seen[:, None, None]
         label = self._numbers([f.class_label for f in features]).long()
-        return self.conditioner.predictor(semantic, pace, label, self._grooves(features, pace.shape[-1]), (noisy, t))
+        return Sight(semantic, pace, label, self._grooves(features, pace.shape[-1]))
 
     @torch.inference_mode()
     def grooved(self, features: Sequence[Features], starts: Sequence[float] = (0.0,)) -> list[Features]:
@@ -230,16 +254,13 @@ class DiffV2M(nn.Module):
 
     def predicted(self, features: Sequence[Features]) -> Tensor:
         """`predict_rhythm` as training takes it: with gradients, the features' grooves, and before it is calibrated."""
-        semantic = self._padded([f.semantic for f in features])
-        label = self._numbers([f.class_label for f in features]).long()
         if self.config.curve is not None:
-            pace = self._pace(features)
-            return self.conditioner.predictor(semantic, pace, label, self._grooves(features, pace.shape[-1]))
+            return self.conditioner.predictor(*self._sight(features))
         return self.conditioner.predictor(
-            semantic,
+            self._padded([f.semantic for f in features]),
             self._padded([f.scene_cut for f in features]).long(),
             self._padded([f.visual_beat for f in features]),
-            label,
+            self._numbers([f.class_label for f in features]).long(),
         )
 
     @torch.inference_mode()
@@ -338,9 +359,14 @@ class DiffV2M(nn.Module):
         return chosen(velocity, noise, steps, switch)
 
     @torch.inference_mode()
-    def decode(self, latents: Tensor, chunk: int | None = None) -> Tensor:
-        """Latents [clips, channels, frames] -> sound [clips, 2, samples], about [-1, 1] and not clipped."""
-        return self.autoencoder.decode(latents, chunk)
+    def decode(self, latents: Tensor, chunk: int | None = None, to: torch.device | None = None) -> Tensor:
+        """Latents [clips, channels, frames] -> sound [clips, 2, samples], about [-1, 1] and not clipped.
+
+        Args:
+            chunk: latents that are decoded at once; all if left out.
+            to: where the sound shall lie; where the latents do if left out. From elsewhere a GPU holds one chunk alone.
+        """
+        return self.autoencoder.decode(latents, chunk, to)
 
     @torch.inference_mode()
     def encode(self, audio: Tensor) -> Tensor:

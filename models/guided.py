@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor
 
-from models.blocks import SWITCH, Moment
+from models.blocks import SWITCH, Memories, Moment
 from models.conditions import Conditions
 
 if TYPE_CHECKING:
@@ -50,11 +51,27 @@ class Guided:
 
     def at(self, latents: Tensor, t: Tensor) -> Tensor:
         """The same for clips with times of their own, [batch]."""
-        return self._velocity(latents, *self.dit.instant(t, self._global_cond))
+        return self._velocity(latents, *self._halves(*self.dit.instant(t, self._global_cond)))
 
     def _instant(self, time: float) -> tuple[list[Moment], Tensor | None]:
         t = self._global_cond.new_full((1,), time)
-        return self.dit.instant(t, self._global_cond, time > SWITCH + ROUNDING)
+        return self._halves(*self.dit.instant(t, self._global_cond, time > SWITCH + ROUNDING))
+
+    def _halves(self, moments: list[Moment], front: Tensor | None) -> tuple[list[Moment], Tensor | None]:
+        """What the network makes of a time, for guidance's null half, too."""
+        if self._heard is None:
+            return moments, front
+        moments = [moment.doubled() for moment in moments]
+        if self._memories is not None:
+            moments = self._silenced(self._memories, moments)
+        return moments, None if front is None else torch.cat((front, front))
+
+    def _silenced(self, memories: Sequence[Memories], moments: list[Moment]) -> list[Moment]:
+        """The moments with what the null half gets from the conditions."""
+        return [
+            replace(moment, silence=layer.silence(memory, moment))
+            for layer, memory, moment in zip(self.dit.transformer.blocks, memories, moments, strict=True)
+        ]
 
     def _velocity(self, latents: Tensor, moments: list[Moment], front: Tensor | None) -> Tensor:
         transformer, heard = self.dit.transformer, self._heard
@@ -62,9 +79,12 @@ class Guided:
         given = x if self._added is None else x + self._added
         x = given if heard is None else torch.cat((given, x))
         if front is not None:
-            x = torch.cat((front if heard is None else torch.cat((front, front)), x), dim=1)
+            x = torch.cat((front, x), dim=1)
         x = x.to(transformer.dtype)
-        memories = self._memories or transformer.memories(self._context, moments)
+        memories = self._memories
+        if memories is None:
+            memories = transformer.memories(self._context, moments)
+            moments = moments if heard is None else self._silenced(memories, moments)
         for layer, memory, moment in zip(transformer.blocks, memories, moments, strict=True):
             x = layer(x, memory, moment, self._rotary, heard)
         x = x[:, int(front is not None) :].to(latents.dtype)

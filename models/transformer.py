@@ -83,7 +83,7 @@ class Memory:
     """What a cross-attention looks at.
 
     Attributes:
-        keys, values: [batch, heads that are shared, steps, head width].
+        keys, values: [batch, heads that are shared, or all, steps, head width].
         mask: [batch, 1, 1, steps], true where a token counts.
     """
 
@@ -110,14 +110,18 @@ class CrossAttention(nn.Module):
         """Keys and values of `tokens` [batch, steps, cond], which no latent changes; `rotary` holds their times."""
         both = self.to_kv(tokens.to(self.to_kv.weight.dtype))
         k, v = (split_heads(part, self.kv_heads) for part in both.chunk(2, dim=-1))
-        return Memory(k if rotary is None else rotate(k, rotary), v, mask[:, None, None, :])
+        k = k if rotary is None else rotate(k, rotary)
+        if k.is_cuda:  # few kernels there take a mask and shared heads together
+            k, v = (part.repeat_interleave(self.heads // self.kv_heads, dim=1) for part in (k, v))
+        return Memory(k, v, mask[:, None, None, :])
 
     def forward(self, x: Tensor, memory: Memory, rotary: Rotary | None = None) -> Tensor:
         """`x` [batch, length, width] -> the same; `rotary` holds the times of `x`."""
         q = split_heads(self.to_q(x), self.heads)
         if rotary is not None:
             q = rotate(q, rotary)
-        out = F.scaled_dot_product_attention(q, memory.keys, memory.values, attn_mask=memory.mask, enable_gqa=True)
+        shared = memory.keys.shape[1] != self.heads
+        out = F.scaled_dot_product_attention(q, memory.keys, memory.values, attn_mask=memory.mask, enable_gqa=shared)
         return self.to_out(out.transpose(1, 2).flatten(2))
 
     def of_one(self, token: Tensor) -> Tensor:

@@ -47,12 +47,17 @@ class Figures:
 
 
 class Clock:
-    """A watcher that knows when every stage had a worker, and between which times a stage's rows left it."""
+    """A watcher that knows when every stage had a worker, and between which times a stage's rows left it.
+
+    Attributes:
+        up: seconds from the beginning until every stage had one.
+        first: when the first rows left each stage, and how many they were; `last`: when the last did.
+    """
 
     def __init__(self) -> None:
         self.began = time.monotonic()
         self.up: float | None = None
-        self.first: dict[str, float] = {}
+        self.first: dict[str, tuple[float, int]] = {}
         self.last: dict[str, float] = {}
         self._left: dict[str, int] = {}
 
@@ -64,7 +69,7 @@ class Clock:
         if self.up is None and len(progress.up) == len(STAGES):
             self.up = now
         for stage, count in progress.left.items():
-            self.first.setdefault(stage, now)
+            self.first.setdefault(stage, (now, count))
             if count != self._left.get(stage):
                 self._left[stage], self.last[stage] = count, now
 
@@ -96,14 +101,15 @@ def _figures(summary: Summary, clock: Clock, ledger: Ledger, workers: int, memor
         row = summary.failures[0]
         raise ValueError(f"{row['uri']} cannot be scored: {row['error_message']}")
     sampled = [dict(row)["sample"] for row in ledger.table()["seconds"].to_pylist()]
-    # The sampler's time begins with its first clip, which was done when it left, and took its own seconds before.
-    span = clock.last["sample"] - clock.first["sample"] + sampled[0]
+    # The sampler's time begins with its first clips, which were done when they left, and took their own seconds before.
+    left, count = clock.first["sample"]
+    span = clock.last["sample"] - left + sum(sampled[:count]) / min(workers, count)
     return Figures(
         clips=summary.done,
         seconds=time.monotonic() - clock.began,
         start=clock.up or 0.0,
         music=summary.music,
-        busy=min(1.0, sum(sampled) / (span * min(workers, summary.done))),
+        busy=min(1.0, sum(sampled) / (span * min(workers, summary.done))),  # the clock ticks twice a second
         stages={name: round(seconds, 3) for name, seconds in summary.seconds.items()},
         memory=memory,
     )

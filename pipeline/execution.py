@@ -33,6 +33,8 @@ log = logging.getLogger(__name__)
 
 STAGES = ("decode", "features", "rhythm", "sample", "sound", "mux")
 MOST_BLOCKS = 2000  # Ray keeps statistics of every block for ever, so a long manifest gets several rows a block.
+GPU_WINDOWS = 16
+"""Windows that go through a network on a GPU at once, if its memory holds as many."""
 IN_FLIGHT = 2
 """Tasks of a worker: the one that it computes, and one that waits for it."""
 STALL = 6 * 3600
@@ -224,7 +226,7 @@ def steps_of(
 
 def _windows_per_batch(pool: Pool) -> int:
     """A processor gains nothing from batches, and alone in its batch a window is the same bit for bit everywhere."""
-    return 8 if pool.num_gpus else 1
+    return GPU_WINDOWS if pool.num_gpus else 1
 
 
 @contextmanager

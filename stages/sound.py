@@ -46,11 +46,12 @@ class Sound(Stage):
 
         from models.diffv2m import peak_normalised
 
+        cpu = torch.device("cpu")
         latents = torch.tensor(row["latents"], device=self.model.device, dtype=self.model.dtype)
         samples = self.model.lengths.samples_of(row["duration"])
         with torch.inference_mode():
-            whole, self.chunk = halving(lambda chunk: self.model.decode(latents[None], chunk), self.chunk)
-            audio = whole[0, :, :samples].float().cpu()
+            whole, self.chunk = halving(lambda chunk: self.model.decode(latents[None], chunk, cpu), self.chunk)
+            audio = whole[0, :, :samples].float()
             low, high = (float(x) for x in audio.aminmax())
             if not math.isfinite(high - low):
                 return ItemError(

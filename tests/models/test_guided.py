@@ -95,7 +95,7 @@ def test_without_guidance_there_is_no_null_half(fusion: str) -> None:
 def test_the_measure_can_fail() -> None:
     """Had the null half been left out of FiLM, too, its beta would be missed."""
     model = model_of("FiLM", "released")
-    with patch("models.blocks.DiTBlock._silence", return_value=None):
+    with patch("models.blocks.DiTBlock.silence", return_value=None):
         assert worst(model, guidance=3.0) > 1e-3
 
 
