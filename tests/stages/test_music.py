@@ -52,8 +52,11 @@ def latents_of(clips: list[tuple[str, float]], rhythm: Rhythm, sample: Sample) -
 
 def test_rhythm_has_a_curve_for_each_window(rhythm: Rhythm) -> None:
     rows = rows_of(rhythm(table_of([features_row(*clip) for clip in CLIPS[:4]], FEATURES)))
-    steps = CONFIG.lengths.window_latents
-    assert [row["rhythm"].shape for row in rows] == [(1, 3, steps), (1, 3, steps), (1, 3, steps), (2, 3, steps)]
+    """Of 5 s, 12 s, 30 s and 41 s, in windows of 6 s, 15 s and 30 s."""
+    lengths, steps = CONFIG.lengths, CONFIG.lengths.window_latents
+    six, fifteen = (lengths.window_latents_of(seconds) for seconds in (6, 15))
+    assert six < fifteen < steps
+    assert [row["rhythm"].shape for row in rows] == [(1, 3, six), (1, 3, fifteen), (1, 3, steps), (2, 3, steps)]
     first, second = rows[3]["rhythm"]
     start = Timeline(CONFIG.lengths, CLIPS[3][1]).starts[1]
     np.testing.assert_array_equal(
