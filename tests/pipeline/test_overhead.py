@@ -41,7 +41,7 @@ def piped(manifest: pa.Table, destination: Storage) -> Mapping[str, float]:
     summary = run(manifest, SETTINGS, destination, clock)
     assert summary.done == manifest.num_rows
     assert clock.up
-    each = (clock.last["mux"] - clock.first["mux"]) / (manifest.num_rows - 1)
+    each = (clock.last["mux"] - clock.first["mux"][0]) / (manifest.num_rows - 1)
     return {"run": time.monotonic() - clock.began, "start": clock.up, "each": each}
 
 
