@@ -38,12 +38,19 @@ def connect(scheme: str, root: str, *, patient: bool) -> Any:
 
     `patient` waits out a slow or stumbling server (minutes at worst); otherwise the answer comes within about 10 s.
     """
-    region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    region, endpoint = _region(), _endpoint()
     bucket = root.split("/")[0]
     settings = tuple(os.environ.get(name) for name in ENVIRONMENT)
     with explained(f"{scheme}://{bucket}"):
         return _connect(scheme, "" if region or endpoint else bucket, patient, settings)
+
+
+def _region() -> str | None:
+    return os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
+
+
+def _endpoint() -> str | None:
+    return os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
 
 
 def abort_uploads(path: str) -> int:
@@ -57,13 +64,12 @@ def abort_uploads(path: str) -> int:
     from botocore.exceptions import BotoCoreError, ClientError
 
     bucket, _, prefix = path.partition("/")
-    endpoint = os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL")
+    endpoint = _endpoint()
     style = {"addressing_style": "path" if endpoint else "auto"}
     settings = Config(connect_timeout=2, read_timeout=10, retries={"max_attempts": 2, "mode": "standard"}, s3=style)
     aborted = 0
     try:
-        region = os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION") or "us-east-1"
-        client = boto3.client("s3", endpoint_url=endpoint, region_name=region, config=settings)
+        client = boto3.client("s3", endpoint_url=endpoint, region_name=_region() or "us-east-1", config=settings)
         for page in client.get_paginator("list_multipart_uploads").paginate(Bucket=bucket, Prefix=prefix):
             for upload in page.get("Uploads", ()):
                 client.abort_multipart_upload(Bucket=bucket, Key=upload["Key"], UploadId=upload["UploadId"])

@@ -5,10 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
-from stages.loading import fixed_batches
-from stages.stage import ItemError
+from stages.loading import fixed_batches, halving
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -75,25 +75,27 @@ class Batches:
 
         chosen, switch = SAMPLERS[steps.sampler], self.model.dit.switch
         times, frames = chosen.times(steps.count, switch), noise[0].shape[-1]
-        parts: list[tuple[Tensor, int, Guided]] = []
+        parts: dict[int, list[tuple[Tensor, int, Guided]]] = {}
 
-        def begin(x: Tensor, time: float) -> None:
-            """All that no step changes."""
-            if frames not in self.at_once:
-                self.at_once[frames] = self._fitting(x, time, conditions, steps.guidance)
-            for index, kept in fixed_batches(len(x), self.at_once[frames]):
+        def begun(x: Tensor, size: int) -> list[tuple[Tensor, int, Guided]]:
+            """All that no step changes, of batches of so many windows."""
+            found = []
+            for index, kept in fixed_batches(len(x), size):
                 guided = self.model.guided(conditions.rows(index), frames, steps.guidance, times)
-                parts.append((index.to(x.device), kept, guided))
+                found.append((index.to(x.device), kept, guided))
+            return found
+
+        def step(x: Tensor, time: float, size: int) -> Tensor:
+            if size not in parts:
+                parts.clear()
+                parts[size] = begun(x, size)
+            return torch.cat([guided(x[index], time)[:kept] for index, kept, guided in parts[size]])
 
         def velocity(x: Tensor, time: float) -> Tensor:
-            while True:
-                try:
-                    if not parts:
-                        begin(x, time)
-                    return torch.cat([guided(x[index], time)[:kept] for index, kept, guided in parts])
-                except torch.OutOfMemoryError:
-                    parts.clear()
-                    self._halve(frames)
+            if frames not in self.at_once:
+                self.at_once[frames] = self._fitting(x, time, conditions, steps.guidance)
+            found, self.at_once[frames] = halving(partial(step, x, time), self.at_once[frames])
+            return found
 
         with torch.inference_mode():
             start = torch.cat(list(noise)).to(self.model.device, self.model.dtype)
@@ -125,14 +127,3 @@ class Batches:
             fitting = 1
         log.info("%d windows of %d latents at once", fitting, x.shape[-1])
         return fitting
-
-    def _halve(self, frames: int) -> None:
-        import torch
-
-        if self.at_once[frames] == 1:
-            raise ItemError(
-                "OutOfMemory", "the GPU has too little memory for one window: give the stages fewer workers"
-            ) from None
-        self.at_once[frames] //= 2
-        log.warning("too little memory on the GPU: %d windows at once from now on", self.at_once[frames])
-        torch.cuda.empty_cache()
