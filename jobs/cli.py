@@ -3,26 +3,21 @@
 from __future__ import annotations
 
 import json
-import logging
 import signal
-import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from jobs.bench import bench_command
-from jobs.corpus import corpus_app
-from jobs.evaluating import evaluate_command
+from jobs.commands.bench import bench_command
+from jobs.commands.corpus import corpus_app
+from jobs.commands.evaluate import evaluate_command
+from jobs.commands.inspect import cancel_command, failures_command, report_command, retry_command, status_command
+from jobs.commands.prepare import prepare_command
+from jobs.commands.submit import submit_command
+from jobs.commands.train import train_command
+from jobs.exits import ALL_DONE, SOME_FAILED, WRONG_USAGE, reported
 from jobs.options import PrecisionName, PresetName, WeightSet
-from jobs.preparing import prepare_command
-from jobs.results import cancel_command, failures_command, report_command, retry_command, status_command
-from jobs.submitting import submit_command
-from jobs.training import train_command
-
-ALL_DONE, OUR_FAULT, WRONG_USAGE, SOME_FAILED, STOPPED = 0, 1, 2, 3, 130
 
 app = typer.Typer(
     help="Score videos with music: folders and buckets of clips in, each with its own soundtrack out.",
@@ -85,12 +80,12 @@ def score(
 ) -> None:
     """Score videos: each gets a soundtrack, a .wav and a .json beside it. Run it again to go on where it stopped."""
     with reported():
-        from jobs.scoring import Order, check_environment, score_sources
+        from jobs.commands.score import Order, check_environment, score_sources
 
         check_environment(needs or [])
         order = Order.of(context.params)
         if dry_run:
-            from jobs.planning import plan_sources
+            from jobs.commands.plan import plan_sources
 
             failed = bool(plan_sources(order, as_json=as_json).unusable)
         else:
@@ -128,8 +123,8 @@ def plan(
 ) -> None:
     """Tell what `score` would do: what cannot be scored and why, how the machine is shared, hours, disk and cost."""
     with reported():
-        from jobs.planning import Reckoning, plan_sources
-        from jobs.scoring import Order, SettingsError
+        from jobs.commands.plan import Reckoning, plan_sources
+        from jobs.commands.score import Order, SettingsError
 
         if save_rates and not rehearse:
             raise SettingsError("--save-rates keeps what --rehearse measures: give both")
@@ -148,8 +143,8 @@ def demo(
 ) -> None:
     """Make three short videos with known cuts, and score them."""
     with reported():
-        from jobs.demo import make_videos
-        from jobs.scoring import Order, score_sources
+        from jobs.commands.demo import make_videos
+        from jobs.commands.score import Order, score_sources
 
         videos = make_videos(out / "videos")
         order = Order(sources=[str(v) for v in videos], out=str(out / "scored"), seed=seed)
@@ -165,7 +160,7 @@ def weights_inspect(
 ) -> None:
     """Tell what a checkpoint is, and what keeps it from being used."""
     with reported():
-        from models.describe import describe
+        from models.weights.inspect import describe
 
         description = describe(path)
         if as_json:
@@ -186,7 +181,7 @@ def weights_pull(
 ) -> None:
     """Fetch released weights from the Hugging Face hub; goes on where a broken download stopped."""
     with reported():
-        from jobs.fetching import fetch
+        from jobs.commands.weights import fetch
 
         fetch(name, to)
 
@@ -201,44 +196,6 @@ app.command("prepare")(prepare_command)
 app.command("evaluate")(evaluate_command)
 app.command("train")(train_command)
 app.command("bench")(bench_command)
-
-
-@contextmanager
-def reported(stopped: str = "what is done is kept, the same command goes on from here") -> Iterator[None]:
-    """End the program with one clear line and the right exit code when something is wrong.
-
-    Args:
-        stopped: what a person who stops the command is told.
-    """
-    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(message)s")
-    try:
-        yield
-    except (typer.Exit, typer.Abort):
-        raise
-    except KeyboardInterrupt:
-        typer.echo(f"stopped; {stopped}", err=True)
-        raise typer.Exit(STOPPED) from None
-    except Exception as fault:
-        code = STOPPED if type(fault).__name__ == "Cancelled" else _exit_code(fault)
-        if code == OUR_FAULT and not _is_plain(fault):
-            logging.getLogger(__name__).error("this is a fault of the program", exc_info=fault)
-        typer.echo(f"error: {fault}", err=True)
-        raise typer.Exit(code) from None
-
-
-def _exit_code(fault: Exception) -> int:
-    """Errors that a user can mend are wrong usage or input; any other is a fault of ours."""
-    mendable = {
-        "SourceError", "StorageError", "LedgerError", "SettingsError", "DemoError", "FingerprintError", "ClusterError",
-        "CheckpointError", "ConfigError", "ClipWeightsError", "HubError", "DatasetError", "TrainingError",
-        "CorpusError", "EvaluationError", "ClaimError", "RatesError", "SubmitError",
-    }  # fmt: skip
-    return WRONG_USAGE if any(kind.__name__ in mendable for kind in type(fault).__mro__) else OUR_FAULT
-
-
-def _is_plain(fault: Exception) -> bool:
-    """Whether a fault that is no user's is told in full by its one line: workers or a cluster that broke."""
-    return any(kind.__name__ == "RunError" for kind in type(fault).__mro__)
 
 
 def main(arguments: Any = None) -> None:

@@ -3,17 +3,24 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from models.conditions import Conditions
-    from models.diffv2m import DiffV2M, Features
-    from models.loading import load_model
+    from models.diffv2m import DiffV2M
+    from models.inputs import Features
+    from models.networks.conditions import Conditions
+    from models.weights.loading import load_model
 
 __all__ = ["Conditions", "DiffV2M", "Features", "load_model"]
 
 
 def __getattr__(name: str) -> Any:
     """Import torch only when a network is asked for: the command line answers before that."""
-    if name in __all__:
-        from models import diffv2m, loading
+    from importlib import import_module
 
-        return getattr(loading if name == "load_model" else diffv2m, name)
-    raise AttributeError(f"module 'models' has no attribute {name!r}")
+    homes = {
+        "Conditions": "models.networks.conditions",
+        "DiffV2M": "models.diffv2m",
+        "Features": "models.inputs",
+        "load_model": "models.weights.loading",
+    }
+    if name not in homes:
+        raise AttributeError(f"module 'models' has no attribute {name!r}")
+    return getattr(import_module(homes[name]), name)

@@ -1,8 +1,8 @@
 """What a network's steps cost here: `python -m models.bench [SIZE ...] [--batch N ...] [--dtype NAME] [--compile]`.
 
-Wants torch and numpy alone. A step is one guided velocity of clips as long as a window: with all that `models.guided`
-saves, and plainly, both halves through the whole network, in turns; with its blocks compiled, too, if that is asked.
-Rates are shares of what products of large matrices reach in the same run.
+Wants torch and numpy alone. A step is one guided velocity of clips as long as a window: with all that
+`models.networks.guidance` saves, and plainly, both halves through the whole network, in turns; with its blocks
+compiled, too, if that is asked. Rates are shares of what products of large matrices reach in the same run.
 """
 
 from __future__ import annotations
@@ -24,10 +24,10 @@ from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
-from models.conditions import Conditions, TokenSet
 from models.config import ModelConfig, PredictorConfig
 from models.diffv2m import DiffV2M
-from models.presets import PRESETS
+from models.networks.conditions import Conditions, TokenSet
+from models.weights.presets import PRESETS
 
 RELEASED = Path(__file__).with_name("released.json")
 """The released model's configuration."""

@@ -59,16 +59,19 @@ class GlobalCond(StrEnum):
 
 @dataclass(frozen=True)
 class CurveConfig:
-    """The rhythm curve that is added to the DiT's input: onset strength, energy and accents (`models.rhythm`).
+    """The rhythm curve that is added to the DiT's input: onset strength, energy and accents.
+
+    See `models.features.rhythm_curve`.
 
     Attributes:
         stride: latents of one step of the curve; 1 is a curve at the latent rate.
         channels: numbers of a step.
-        pace: channels of the picture's pace, at the same rate, that the predictor reads (`models.pace`).
-        groove: whether the predictor chooses a steady beat first, which the curve then has (`models.groove`).
+        pace: channels of the picture's pace, at the same rate, that the predictor reads (`models.features.motion`).
+        groove: whether the predictor chooses a steady beat first, which the curve then has
+            (`models.features.beat_grid`).
         drawn: whether the predictor draws a curve, as the DiT draws latents, instead of giving the likeliest one.
             The mean of all that may be has no quiet and no loud seconds; music that follows it has none either.
-        calibrated: whether predicted curves are spread as those of music are (`models.calibration`).
+        calibrated: whether predicted curves are spread as those of music are (`models.networks.calibration`).
     """
 
     stride: int = 1
@@ -128,7 +131,7 @@ class ModelConfig:
         global_type, patch, conv_kernel: of the DiT: see `GlobalCond`; latents of one token; width, in tokens, of a
             depthwise convolution before self-attention (0: none).
         color_hidden: width between the two layers that make color tokens.
-        key: whether the DiT is told the music's key, whose mode the picture chooses (`models.harmony`).
+        key: whether the DiT is told the music's key, whose mode the picture chooses (`models.features.key`).
     """
 
     lengths: Lengths

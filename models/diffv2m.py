@@ -3,82 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
-from typing import NamedTuple
+from dataclasses import replace
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 
-from models.autoencoder import build_autoencoder
-from models.conditioner import Conditioner, pad, real_rhythm_grid, tokens_of_curve
-from models.conditions import Conditions, TokenSet
+from models.autoencoders.oobleck import build_autoencoder
 from models.config import ModelConfig
-from models.dit import DiT
-from models.groove import CHANNELS, Groove, groove_of_picture
-from models.guided import Guided
-from models.harmony import UNKNOWN, key_number
+from models.features.beat_grid import CHANNELS, groove_of_picture
+from models.features.key import key_number
+from models.features.rhythm_curve import FASTEST, MODERATE, SLOWEST
+from models.inputs import Array, Features, Sight
+from models.networks.conditioners import Conditioner, pad, real_rhythm_grid, tokens_of_curve
+from models.networks.conditions import Conditions, TokenSet
+from models.networks.dit import DiT
+from models.networks.guidance import Guided
+from models.networks.rhythm_predictor import CurvePredictor, from_drawn, standardise
 from models.precision import check_compiler
-from models.predictor import CurvePredictor, from_drawn, standardise
-from models.rhythm import FASTEST, MODERATE, SLOWEST
-from models.sampler import SAMPLERS, Velocity
+from models.sampling.samplers import SAMPLERS, Velocity
 
-Array = np.ndarray | Tensor
 PARTS = ("conditioner", "dit", "autoencoder")
 RHYTHM_STEPS = 25
 """Calls of a predictor that draws."""
-GENERAL_VIDEO = 2
-"""The class that the authors' sets always use."""
-
-
-@dataclass(frozen=True)
-class Features:
-    """What a clip of T whole seconds looks like, one row a second.
-
-    Attributes:
-        semantic: [T, D] CLIP image embeddings, not normalised.
-        color: [T, C] RGB-uv log-chroma histograms.
-        scene_cut: [T] 1 where a cut falls into that second, else 0.
-        visual_beat: [T] in [0, 1].
-        class_label: 0 performance, 1 dance, 2 general video.
-        seconds_total: length of the clip that the music is asked for; T if left out.
-        pace: [channels, steps] of `models.pace.pace_curve`; only a model with a rhythm curve reads it.
-        groove: the steady beat that the rhythm shall have; a model with a groove reads it, and chooses one if left out.
-        key: number of the key that the music shall have (`models.harmony`); a model that is told one reads it.
-    """
-
-    semantic: Array
-    color: Array
-    scene_cut: Array
-    visual_beat: Array
-    class_label: int = GENERAL_VIDEO
-    seconds_total: float | None = None
-    pace: Array | None = None
-    groove: Groove | None = None
-    key: int = UNKNOWN
-
-    def __len__(self) -> int:
-        return len(self.semantic)
-
-
-class Sight(NamedTuple):
-    """What a curve predictor is told of pictures, whatever it draws from.
-
-    Attributes:
-        semantic: [clips, steps, D] CLIP embeddings.
-        pace: [clips, channels, curve steps].
-        label: [clips] class numbers.
-        groove: [clips, 3, curve steps].
-    """
-
-    semantic: Tensor
-    pace: Tensor
-    label: Tensor
-    groove: Tensor
-
-    def hidden(self, seen: Tensor) -> Sight:
-        """The same with pictures hidden where `seen` [clips] is 0; grooves stay."""
-        return self._replace(semantic=self.semantic * seen[:, None, None], pace=self.pace * seen[:, None, None])
 
 
 class DiffV2M(nn.Module):
@@ -143,7 +89,7 @@ class DiffV2M(nn.Module):
 
         Args:
             noise: standard normal, of the curves' shape: what a model that draws its rhythm draws it from.
-            together: makes the velocities of drawn windows agree (`models.windows.together`).
+            together: makes the velocities of drawn windows agree (`models.sampling.windows.together`).
         """
         features = [g for f in features for g in ([f] if f.groove else self.grooved([f]))]
         rhythm = self.drawn(features, noise, together) if self.draws else self.predicted(features)
@@ -188,7 +134,7 @@ class DiffV2M(nn.Module):
     def rhythm_velocity(
         self, noisy: Tensor, t: Tensor, features: Sequence[Features], seen: Tensor | None = None
     ) -> Tensor:
-        """Velocity of rhythm curves as `models.predictor.as_drawn` scales them, with noise; with gradients.
+        """Velocity of noisy rhythm curves, scaled as by `models.networks.rhythm_predictor.as_drawn`; with gradients.
 
         Args:
             noisy: [clips, channels, steps].

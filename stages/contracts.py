@@ -145,7 +145,7 @@ LISTENED = Contract(
 )
 SEGMENTS = Contract(
     "segments",
-    {"segments": pa.large_binary()},  # Arrow IPC stream of a table of `stages.segments.SEGMENT`, a row a segment
+    {"segments": pa.large_binary()},  # Arrow IPC stream of a table of `stages.cut_segments.SEGMENT`, a row a segment
     512 * MIB,
 )
 MUXED = Contract("muxed", {"outputs": pa.list_(OUTPUT)}, MIB)

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stages.base import ItemError, Stage
 from stages.contracts import MUXED, SOUND, Row
-from stages.decode import local_path
-from stages.ffmpeg import DeadlinePassed, Limits, MemoryExhausted, media_input, run
-from stages.stage import ItemError, Stage
+from stages.video.ffmpeg import DeadlinePassed, Limits, MemoryExhausted, media_input, run
+from stages.video.localize import local_path
 
 
 @dataclass(frozen=True)

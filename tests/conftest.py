@@ -9,7 +9,7 @@ from itertools import count
 import pytest
 from hypothesis import settings
 
-from tests.s3 import S3, serve
+from tests.support.s3 import S3, serve
 
 settings.register_profile("shared machine", deadline=None)  # a slow machine is no wrong answer
 settings.load_profile("shared machine")

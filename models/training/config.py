@@ -11,16 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 from models.config import ConfigError, ModelConfig
-from models.hub import RELEASES
-from models.presets import PRESETS
-from models.training.clip_pictures import PictureConfig
-from models.training.diffusion import DiffusionTraining
-from models.training.entries import Place, is_number, read, wrong
-from models.training.folder import TrainingError
-from models.training.loop import LoopConfig
+from models.training.checkpoints import TrainingError
+from models.training.data.clip_pairs import PictureConfig
+from models.training.from_json import Place, is_number, read, wrong
+from models.training.tasks.diffusion import DiffusionTraining
+from models.training.trainer import LoopConfig
+from models.weights.hub import RELEASES
+from models.weights.presets import PRESETS
 
 if TYPE_CHECKING:
-    from models.training.clip import ClipTraining
+    from models.training.tasks.clip import ClipTraining
 
 __all__ = ["CORPUS", "ClipEntry", "Crops", "Init", "TrainConfig", "TrainedStage", "TrainingError"]
 
@@ -86,8 +86,8 @@ class ClipEntry(PictureConfig):
     """Pictures that the image tower learns from."""
 
     def training(self, loop: LoopConfig) -> ClipTraining:
-        """The settings of `models.training.clip`, which is imported only now: a bare machine has no open_clip."""
-        from models.training.clip import ClipTraining
+        """The settings of `models.training.tasks.clip`, which is imported only now: a bare machine has no open_clip."""
+        from models.training.tasks.clip import ClipTraining
 
         return ClipTraining(PictureConfig(**asdict(self)), loop=loop)
 

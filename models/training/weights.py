@@ -12,8 +12,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from models.autoencoder import build_autoencoder
-from models.checkpoint import (
+from models.autoencoders.oobleck import build_autoencoder
+from models.autoencoders.spectral import CodecConfig
+from models.config import ConfigError, ModelConfig
+from models.diffv2m import PARTS, DiffV2M
+from models.training.checkpoints import TrainingError
+from models.training.config import Init
+from models.weights.checkpoint import (
     PREFIXES,
     Checkpoint,
     CheckpointError,
@@ -22,14 +27,9 @@ from models.checkpoint import (
     problems_of,
     raw_tensors,
 )
-from models.codec import CodecConfig
-from models.config import ConfigError, ModelConfig
-from models.diffv2m import PARTS, DiffV2M
-from models.export import LARGEST, groups_of
-from models.hub import RELEASES, default_folder
-from models.presets import PRESETS
-from models.training.config import Init
-from models.training.folder import TrainingError
+from models.weights.export import LARGEST, groups_of
+from models.weights.hub import RELEASES, default_folder
+from models.weights.presets import PRESETS
 
 CONFIG = "model_config.json"
 PLAIN_PATTERN = "model-?????-of-?????.pt"
@@ -125,7 +125,7 @@ def save_learned(parts: Mapping[str, nn.Module], raw_config: Mapping[str, Any], 
         if find_spec("safetensors") is None:
             save_plain(parts, raw_config, folder)
         else:
-            from models.export import save_weights
+            from models.weights.export import save_weights
 
             save_weights(parts, raw_config, folder)
     except Exception as fault:  # the writers have errors of their own for a full disk
@@ -136,7 +136,7 @@ def save_learned(parts: Mapping[str, nn.Module], raw_config: Mapping[str, Any], 
 def save_plain(
     parts: Mapping[str, nn.Module], raw_config: Mapping[str, Any], folder: Path, largest: int = LARGEST
 ) -> list[Path]:
-    """Write networks as `models.export.save_weights` does, in files of `torch.save`.
+    """Write networks as `models.weights.export.save_weights` does, in files of `torch.save`.
 
     Args:
         largest: bytes of one file's tensors.
@@ -167,7 +167,7 @@ def convert_plain(plain: Path, folder: Path) -> list[Path]:
     Raises:
         TrainingError: they are missing or damaged, or cannot be written.
     """
-    from models.export import save_weights
+    from models.weights.export import save_weights
 
     if not is_plain(plain):
         raise TrainingError(f"{plain} holds no plain weights: train there first")

@@ -18,16 +18,16 @@ import torch
 from typer.testing import CliRunner, Result
 
 from jobs.cli import app
-from jobs.demo import VIDEOS, cuts_of, make_videos
-from pipeline.ledger import Ledger
-from pipeline.storage import Storage
+from jobs.commands.demo import VIDEOS, cuts_of, make_videos
+from pipeline.destination.ledger import Ledger
+from pipeline.storage.storage import Storage
 from stages.contracts import MANIFEST, rows_of, table_of
 from stages.decode import Decode
 from tests.conftest import Bucket
-from tests.models.test_hub import hub  # noqa: F401  a fixture
-from tests.parity import COMMITTED
-from tests.stages.rows import common
-from tests.videos import gray, write_video
+from tests.models.weights.test_hub import hub  # noqa: F401  a fixture
+from tests.support.parity import COMMITTED
+from tests.support.rows import common
+from tests.support.videos import gray, write_video
 
 MINI = COMMITTED / "mini"
 HEAVY = {"torch", "ray", "pyarrow", "open_clip", "stable_audio_tools", "scipy", "cv2"}

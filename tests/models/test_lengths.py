@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 
 from models.config import ConfigError, ModelConfig
 from models.lengths import TAIL, Lengths, whole_seconds
-from models.presets import PRESETS
-from models.windows import Timeline, draw_noise
+from models.sampling.windows import Timeline, draw_noise
+from models.weights.presets import PRESETS
 
 RELEASED = Lengths(sample_rate=44100, downsampling=2048, sample_size=1_323_000)
 durations = st.floats(0.5, 1800, allow_nan=False)

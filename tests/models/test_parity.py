@@ -10,10 +10,10 @@ import pytest
 import torch
 
 from models.bench import RELEASED
-from models.checkpoint import EMA_PREFIX, PREFIXES, UNUSED, released
 from models.config import ModelConfig
 from models.diffv2m import PARTS, DiffV2M
-from tests import parity
+from models.weights.checkpoint import EMA_PREFIX, PREFIXES, UNUSED, released
+from tests.support import parity
 
 
 @pytest.mark.parametrize("folder", parity.fixtures(), ids=lambda folder: folder.name)

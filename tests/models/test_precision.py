@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from models import load_model
-from models.blocks import MADE_ONCE
 from models.config import ConfigError
+from models.networks.dit_block import MADE_ONCE
 from models.precision import check_compiler, dtype_of
-from tests.models.test_codec import song
-from tests.models.test_guided import VARIANTS, conditions_of, model_of, noise
-from tests.models.test_networks import FUSIONS
-from tests.parity import COMMITTED
+from tests.models.autoencoders.test_spectral import song
+from tests.models.networks.test_dit import FUSIONS
+from tests.models.networks.test_guidance import VARIANTS, conditions_of, model_of, noise
+from tests.support.parity import COMMITTED
 
 
 def test_auto_is_single_precision_without_a_gpu() -> None:

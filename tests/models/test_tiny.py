@@ -9,13 +9,13 @@ import pytest
 import torch
 
 from models import Features
-from models.corpus import HELD_OUT, compose, render
 from models.diffv2m import DiffV2M
-from models.loading import load_model
-from models.measures import chroma_correlation, log_mel_l1, onset_correlation, pearson
-from models.presets import PRESETS
-from models.rhythm import rhythm_curve
-from models.windows import draw_noise
+from models.features.rhythm_curve import rhythm_curve
+from models.metrics.metrics import chroma_correlation, log_mel_l1, onset_correlation, pearson
+from models.sampling.windows import draw_noise
+from models.synthetic import HELD_OUT, compose, render
+from models.weights.loading import load_model
+from models.weights.presets import PRESETS
 
 FOLDER = PRESETS["tiny"].folder
 SECONDS = 12

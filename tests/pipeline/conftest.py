@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.pipeline.small_training import make
+from tests.support.small_training import make
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
 from stages.contracts import FEATURES, LATENTS, MANIFEST, Contract, ContractError, rows_of, table_of, tensor
-from tests.stages.rows import common
+from tests.support.rows import common
 
 BOX = Contract("box", {"x": tensor(pa.float32())}, budget=10_000)
 shapes = arrays_of.array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=5)

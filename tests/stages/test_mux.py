@@ -12,8 +12,8 @@ import soundfile
 
 from stages.contracts import SOUND, Row, rows_of, table_of
 from stages.mux import Mux, MuxSettings
-from tests.stages.rows import common
-from tests.videos import ffmpeg, gray, write_video
+from tests.support.rows import common
+from tests.support.videos import ffmpeg, gray, write_video
 
 VP8 = ("-c:v", "libvpx", "-deadline", "realtime", "-pix_fmt", "yuv420p")
 H264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")

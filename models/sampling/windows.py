@@ -1,0 +1,99 @@
+"""Long videos: overlapping windows that are denoised together, so that the joined latents have no seam.
+
+Each window holds its stretch of one common sequence of latents. They start from the same noise where they overlap, and
+after every network call their velocities are cross-faded there, so they stay equal (MultiDiffusion, arXiv 2302.08113).
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from models.lengths import Lengths, Window
+from models.sampling.samplers import Velocity
+
+
+def draw_noise(key: str, window: int, channels: int, frames: int) -> Tensor:
+    """Standard normal noise [channels, frames] of one window, drawn on the CPU from a hash of its key and number."""
+    seed = hashlib.sha256(f"{key}/{window}".encode()).digest()[:8]
+    generator = torch.Generator().manual_seed(int.from_bytes(seed, "big") >> 1)
+    return torch.randn(channels, frames, generator=generator)
+
+
+def noise_key(seed: int, content_id: str, take: int = 0) -> str:
+    """What the noise of a video is drawn from, and whatever else of its music is left to chance."""
+    return f"{seed}/{content_id}/{take}"
+
+
+def together(timelines: Sequence[Timeline], velocity: Velocity) -> Velocity:
+    """A velocity of all windows of several videos, one after another, made equal where windows of a video overlap."""
+    counts = [len(timeline) for timeline in timelines]
+
+    def blended(x: Tensor, time: float) -> Tensor:
+        parts = velocity(x, time).split(counts)
+        return torch.cat([timeline.blend(part) for timeline, part in zip(timelines, parts, strict=True)])
+
+    return blended
+
+
+class Timeline:
+    """The windows of one video on its axis of latents.
+
+    Attributes:
+        starts: index of the first latent of each window.
+        seconds: at which that latent begins.
+        frames: latents of a window.
+        total: latents of the whole video.
+    """
+
+    def __init__(self, lengths: Lengths, duration: float) -> None:
+        self.windows: Sequence[Window] = lengths.windows(duration)
+        self.frames = lengths.window_latents_of(duration)
+        self.starts = [lengths.latent_at(w.start) for w in self.windows]
+        self.seconds = [first / lengths.latent_rate for first in self.starts]
+        self.total = lengths.latents_of(duration)
+        self._fades = self._cross_fades(lengths)
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def noise(self, key: str, channels: int) -> Tensor:
+        """[windows, channels, frames]: each window draws its own, the earlier window's counts where two overlap."""
+        long = torch.empty(channels, self.starts[-1] + self.frames)
+        for window in reversed(range(len(self))):
+            start = self.starts[window]
+            long[:, start : start + self.frames] = draw_noise(key, window, channels, self.frames)
+        return torch.stack([long[:, start : start + self.frames] for start in self.starts])
+
+    def blend(self, velocity: Tensor) -> Tensor:
+        """Velocities [windows, channels, frames] made equal where windows overlap."""
+        if len(self) == 1:
+            return velocity
+        long = self._added(velocity)
+        return torch.stack([long[:, start : start + self.frames] for start in self.starts])
+
+    def join(self, latents: Tensor) -> Tensor:
+        """[windows, channels, frames] -> the whole video's latents [channels, total]."""
+        return (latents[0] if len(self) == 1 else self._added(latents))[:, : self.total]
+
+    def _added(self, x: Tensor) -> Tensor:
+        long = x.new_zeros(x.shape[1], self.starts[-1] + self.frames)
+        self._fades = self._fades.to(x.device, x.dtype)  # once: a copy to a GPU makes the host wait
+        for start, fade, window in zip(self.starts, self._fades, x, strict=True):
+            long[:, start : start + self.frames] += fade * window
+        return long
+
+    def _cross_fades(self, lengths: Lengths) -> Tensor:
+        """[windows, frames]: linear ramps over the overlap at inner edges, scaled to sum to 1 at every latent."""
+        ramp = lengths.latents_of(lengths.overlap_seconds)
+        rising = (torch.arange(self.frames, dtype=torch.float64) + 1).clamp(max=ramp) / ramp
+        fades = torch.ones(len(self), self.frames, dtype=torch.float64)
+        fades[1:] *= rising
+        fades[:-1] *= rising.flip(0)
+        total = torch.zeros(self.starts[-1] + self.frames, dtype=torch.float64)
+        for start, fade in zip(self.starts, fades, strict=True):
+            total[start : start + self.frames] += fade
+        return torch.stack([f / total[s : s + self.frames] for s, f in zip(self.starts, fades, strict=True)])

@@ -1,0 +1,32 @@
+"""Ordinary videos with sound, made by rule from a seed: music, pictures edited to it, and the truth about both."""
+
+from models.synthetic.film.captions import caption, scene_caption, scene_captions
+from models.synthetic.film.film import edit
+from models.synthetic.film.picture import frames
+from models.synthetic.film.plan import FPS, Film, Scene
+from models.synthetic.music.compose import compose
+from models.synthetic.music.piece import Accent, Hit, Mood, Note, Piece, Section
+from models.synthetic.music.render import render
+from models.synthetic.rng import HELD_OUT, held_out, stream
+
+__all__ = [
+    "FPS",
+    "HELD_OUT",
+    "Accent",
+    "Film",
+    "Hit",
+    "Mood",
+    "Note",
+    "Piece",
+    "Scene",
+    "Section",
+    "caption",
+    "compose",
+    "edit",
+    "frames",
+    "held_out",
+    "render",
+    "scene_caption",
+    "scene_captions",
+    "stream",
+]

@@ -1,0 +1,106 @@
+"""Words for what is seen: mood, color, pace, energy and motion, in several wordings. Nothing of the music is told."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from models.synthetic.film.palette import color_name
+from models.synthetic.film.plan import Film, Scene
+from models.synthetic.rng import stream
+
+_WARMTH = (
+    (0.33, ("dark cold colors", "cold dark tones", "a dark and cold palette", "dim, cool colors")),
+    (0.67, ("mixed muted colors", "colors of medium brightness", "a mild palette", "muted colors")),
+    (9.0, ("bright warm colors", "warm bright tones", "a light and warm palette", "sunny colors")),
+)
+_MOODS = {
+    ("cold", "calm"): ("sad", "melancholic", "gloomy", "somber"),
+    ("cold", "wild"): ("tense", "dramatic", "dark and driving", "restless"),
+    ("mild", "calm"): ("calm", "thoughtful", "relaxed", "dreamy"),
+    ("mild", "wild"): ("lively", "busy", "determined", "urgent"),
+    ("warm", "calm"): ("peaceful", "tender", "content", "gentle"),
+    ("warm", "wild"): ("happy", "joyful", "cheerful", "exciting"),
+}
+_MOTION = (
+    (0.32, ("hardly any motion", "slow motion", "slow and still")),
+    (0.75, ("moderate motion", "steady motion", "flowing motion")),
+    (9.0, ("strong motion", "fast motion", "rapid movement")),
+)
+_PACE = (
+    (0.22, ("slow cutting", "long shots", "few cuts")),
+    (0.36, ("moderate cutting", "a steady rhythm of cuts", "shots of medium length")),
+    (9.0, ("fast cutting", "short shots", "many quick cuts")),
+)
+_KINDS = {
+    "circles": ("circles", "floating balls", "round shapes"),
+    "star": ("a turning star", "a rotating polygon", "a spinning shape"),
+    "particles": ("drifting particles", "many small dots", "sparks"),
+    "skyline": ("a city skyline", "houses under the sky", "a town with a sun or moon"),
+    "waves": ("rolling waves", "wavy layers", "waves"),
+    "bars": ("rising and falling bars", "moving columns", "bars"),
+    "stripes": ("moving stripes", "stripes", "parallel bands"),
+    "checker": ("a checkerboard", "a checker pattern", "squares in a grid"),
+    "plasma": ("clouds of color", "flowing colors", "a soft gradient"),
+    "rings": ("rings or a spiral", "concentric rings", "a swirling spiral"),
+    "rays": ("rays of light", "a fan of rays", "rotating rays"),
+    "tiles": ("a mosaic of tiles", "glowing tiles", "colored squares"),
+}
+
+
+def scene_caption(film: Film, scene: Scene, rng: np.random.Generator) -> str:
+    """One line about a scene."""
+    colors = _band(_WARMTH, scene.warmth, rng)
+    mood = _mood(scene.warmth, film.energy, rng)
+    kind = _one(_KINDS[scene.kind], rng)
+    motion = _band(_MOTION, scene.speed, rng)
+    names = list(dict.fromkeys(color_name(color) for color in (scene.palette[0], scene.palette[2])))
+    shades = " and ".join(names)
+    camera = "" if scene.motion == "still" or rng.random() < 0.5 else f", {_camera(scene.motion)}"
+    lines = (
+        f"{colors}, {motion}, {kind}, {mood}{camera}",
+        f"{kind} in {shades}, {colors}, {mood}, {motion}{camera}",
+        f"a {mood} scene with {kind}, {colors} and {motion}{camera}",
+        f"{mood}: {kind}, {shades}, {motion}{camera}",
+    )
+    return _one(lines, rng)
+
+
+def caption(film: Film) -> str:
+    """One line about a whole film; the same one for the same film."""
+    rng = stream(film.seed, "caption")
+    pace = _band(_PACE, len(film.cuts) / film.duration, rng)
+    colors = _band(_WARMTH, film.warmth, rng)
+    motion = _band(_MOTION, float(np.mean([scene.speed for scene in film.scenes])), rng)
+    mood = _mood(film.warmth, film.energy, rng)
+    kinds = ", ".join(_one(_KINDS[kind], rng) for kind in dict.fromkeys(scene.kind for scene in film.scenes[:3]))
+    lines = (
+        f"{colors}, {pace}, {motion}, {kinds}, {mood}",
+        f"a {mood} video with {colors}, {pace} and {motion}: {kinds}",
+        f"{mood}, {pace}, {motion}, {colors}",
+    )
+    return _one(lines, rng)
+
+
+def scene_captions(film: Film) -> tuple[str, ...]:
+    """A line for each scene; the same ones for the same film."""
+    rng = stream(film.seed, "scene captions")
+    return tuple(scene_caption(film, scene, rng) for scene in film.scenes)
+
+
+def _one(words: tuple[str, ...], rng: np.random.Generator) -> str:
+    return words[int(rng.integers(len(words)))]
+
+
+def _band(bands: tuple[tuple[float, tuple[str, ...]], ...], value: float, rng: np.random.Generator) -> str:
+    """A wording of the first band whose limit is above the value."""
+    return _one(next(words for limit, words in bands if value < limit), rng)
+
+
+def _mood(warmth: float, energy: float, rng: np.random.Generator) -> str:
+    side = "cold" if warmth < 0.33 else "mild" if warmth < 0.67 else "warm"
+    return _one(_MOODS[side, "calm" if energy < 0.5 else "wild"], rng)
+
+
+def _camera(motion: str) -> str:
+    verb, where = motion.split()
+    return f"the camera {'pans' if verb == 'pan' else 'zooms'} {where}"

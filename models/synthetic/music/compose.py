@@ -1,0 +1,185 @@
+"""Compose a piece from a seed: mood first, then tempo, key, style and form, then every note."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+
+from models.synthetic.music import parts
+from models.synthetic.music.harmony import Chord, progression, voiced
+from models.synthetic.music.piece import BEATS_PER_BAR, Accent, Hit, Mood, Note, Piece, Section
+from models.synthetic.music.styles import STEPS, STYLES, Style
+from models.synthetic.rng import stream
+
+# name: density, loudness
+_SECTIONS = {"intro": (0.4, 0.7), "a": (0.65, 0.85), "b": (1.0, 1.0), "break": (0.35, 0.65)}
+_FORMS = (
+    ("intro", "a", "b"),
+    ("a", "b"),
+    ("b", "break"),
+    ("a", "break", "b"),
+    ("intro", "b", "a"),
+    ("b", "a", "break"),
+)
+
+
+def compose(seed: int, seconds: float) -> Piece:
+    """The piece of a seed. It begins as if cut out of a longer one: anywhere in a bar.
+
+    Args:
+        seed: any whole number that is not negative.
+        seconds: length of the clip.
+    """
+    rng = stream(seed, "piece")
+    mood = _mood(rng)
+    tempo, mode = _tempo(mood, rng), _mode(mood, rng)
+    key = int(rng.integers(12))
+    style = _style(mood, tempo, rng)
+    beat = 60.0 / tempo
+    bar = BEATS_PER_BAR * beat
+    first = float(rng.uniform(0.06, 0.06 + bar)) - bar  # the bar that the clip begins in
+    bars = int(np.ceil((seconds - first) / bar))
+    sections = _sections(first, bar, seconds, rng)
+    beats = tuple(t for i in range(bars * BEATS_PER_BAR) if 0.03 <= (t := first + i * beat) < seconds - 0.05)
+    downbeats = tuple(t for i in range(bars) if 0.03 <= (t := first + i * bar) < seconds - 0.05)
+    accents = _accents(first, beat, sections, seconds, rng)
+    choices = parts.choose(style, key, mode, rng)
+    chords, halves = progression(mode, rng), tempo < 84 and rng.random() < 0.6
+    notes: list[Note] = []
+    hits: list[Hit] = []
+    for index in range(bars):
+        start = first + index * bar
+        section = next((s for s in reversed(sections) if s.start <= start + bar / 2), sections[0])
+        here = _bar_chords(chords, index, halves)
+        measure = parts.Bar(start, beat / 4, here, section.loudness)
+        last = start + bar > section.stop - beat / 2
+        notes += parts.arpeggio(measure, choices) + parts.chords(measure, choices)
+        if section.name != "break":
+            notes += parts.bass(measure, choices)
+        if section.density > 0.6:
+            notes += parts.melody(measure, choices, index)
+        hits += parts.drums(measure, choices.groove, section.density, fill=last and rng.random() < 0.7)
+    for accent in accents:
+        index = int((accent.time - first + 1e-6) // bar)
+        step = round((accent.time - first - index * bar) / (beat / 4))
+        chord = parts.Bar(0.0, 1.0, _bar_chords(chords, index, halves), 1.0).chord_at(min(step, STEPS - 1))
+        notes += _stab(accent, chord, key, style, beat)
+        hits += [Hit(accent.time, drum, accent.strength) for drum in ("boom", "crash")]
+    return Piece(
+        seed,
+        seconds,
+        style.name,
+        style.kit,
+        tempo,
+        key,
+        mode,
+        mood,
+        sections,
+        beats,
+        downbeats,
+        accents,
+        tuple(sorted(_inside(notes, seconds), key=lambda n: (n.onset, n.instrument, n.pitch))),
+        tuple(sorted((h for h in hits if 0.02 <= h.onset < seconds - 0.1), key=lambda h: (h.onset, h.drum))),
+    )
+
+
+def _mood(rng: np.random.Generator) -> Mood:
+    """A quarter clearly cold, a quarter clearly warm, the rest anywhere between, warmth and energy loosely tied."""
+    pole = int(rng.choice((-1, 0, 0, 1)))
+    if pole:
+        near = float(rng.uniform(0.0, 0.15)), float(rng.uniform(0.05, 0.3))
+        return Mood(*(near if pole < 0 else (1.0 - near[0], 1.05 - near[1])), pole)
+    warmth = float(rng.uniform(0.2, 0.8))
+    return Mood(warmth, float(np.clip(0.5 + 0.6 * (warmth - 0.5) + rng.normal(0, 0.17), 0.15, 0.9)), 0)
+
+
+def _tempo(mood: Mood, rng: np.random.Generator) -> float:
+    """Beats a minute, in tenths."""
+    low, high = {-1: (60, 94), 0: (72, 144), 1: (112, 160)}[mood.pole]
+    place = mood.energy if mood.pole == 0 else float(rng.random())
+    return round(float(np.clip(low + (high - low) * place + rng.normal(0, 6) * (mood.pole == 0), low, high)), 1)
+
+
+def _mode(mood: Mood, rng: np.random.Generator) -> str:
+    if mood.pole:
+        return "major" if mood.pole > 0 else "minor"
+    return "major" if rng.random() < 0.5 + 1.3 * (mood.warmth - 0.5) else "minor"
+
+
+def _style(mood: Mood, tempo: float, rng: np.random.Generator) -> Style:
+    styles = tuple(STYLES.values())
+    fit = np.array([s.fit[mood.pole + 1] * (tempo <= s.fastest) for s in styles])
+    return styles[int(rng.choice(len(styles), p=fit / fit.sum()))]
+
+
+def _sections(first: float, bar: float, seconds: float, rng: np.random.Generator) -> tuple[Section, ...]:
+    """A form repeated to the end, sections of two or four bars, at least some 5 s long."""
+    form = _FORMS[int(rng.integers(len(_FORMS)))]
+    start, sections = first, list[Section]()
+    while start < seconds:
+        length = bar * (2 if bar > 2.3 else int(rng.choice((2, 4, 4))))
+        name = form[len(sections) % len(form)]
+        stop = start + length
+        if seconds - stop < bar:  # no stump at the end
+            stop = max(stop, seconds)
+        sections.append(Section(name, start, stop, *_SECTIONS[name]))
+        start = stop
+    sections[-1] = replace(sections[-1], stop=seconds)
+    sections[0] = replace(sections[0], start=0.0)
+    return tuple(sections)
+
+
+def _accents(
+    first: float, beat: float, sections: tuple[Section, ...], seconds: float, rng: np.random.Generator
+) -> tuple[Accent, ...]:
+    """Section starts, then more so that one comes every 1.5 to 4 s: downbeats first, sometimes off the beat."""
+    starts = [s.start for s in sections[1:] if s.start < seconds - 0.6]
+    times, now = list[float](), float(rng.uniform(-1.2, 0.5))
+    while True:
+        target = next((s for s in starts if s > now + 0.1), seconds + 9)
+        now += float(rng.uniform(1.5, 3.8))
+        if now > target - 1.3:
+            now = target
+            if now > seconds:
+                break
+            times.append(now)
+            continue
+        half = round((now - first) / (beat / 2))  # in eighths
+        near = range(half - 3, half + 4)
+        weight = np.array([(6.0 if h % 8 == 0 else 2.0 if h % 2 == 0 else 0.45) for h in near])
+        now = first + int(rng.choice(np.array(near), p=weight / weight.sum())) * beat / 2
+        if (times and now < times[-1] + 1.2) or now > target - 1.2 or now < 0.25:
+            now = times[-1] if times else now
+            continue
+        if now > seconds - 0.6:
+            break
+        times.append(now)
+    bars = {round(s, 6) for s in starts}
+    return tuple(Accent(t, 1.0 if round(t, 6) in bars else round(float(rng.uniform(0.75, 0.95)), 3)) for t in times)
+
+
+def _bar_chords(chords: tuple[Chord, ...], index: int, halves: bool) -> tuple[Chord, ...]:
+    if halves:
+        return chords[2 * index % 4], chords[(2 * index + 1) % 4]
+    return (chords[index % 4],)
+
+
+def _stab(accent: Accent, chord: Chord, key: int, style: Style, beat: float) -> list[Note]:
+    """The chord in three octaves at once."""
+    pitches = voiced(chord, key, 48) + voiced(chord, key, 60) + [voiced(chord, key, 60)[0] + 12]
+    return [Note(accent.time, min(beat, 0.6), p, accent.strength, "stab:" + style.stab) for p in pitches]
+
+
+def _inside(notes: list[Note], seconds: float) -> list[Note]:
+    """Notes that sound within the clip; those that began before it come in at its start if they are long."""
+    kept = []
+    for note in notes:
+        stop = note.onset + note.duration
+        if note.onset < 0.02:
+            if stop < 0.3 or note.duration < 0.5:
+                continue
+            note = replace(note, onset=0.02, duration=stop - 0.02)
+        if note.onset < seconds - 0.15:
+            kept.append(replace(note, duration=min(note.duration, seconds - 0.05 - note.onset)))
+    return kept

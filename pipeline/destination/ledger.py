@@ -1,0 +1,212 @@
+"""The record of every attempt at a video: append-only Parquet files beside the outputs.
+
+A row is never changed. The latest row of an item is its state, and a destination is understood from its ledger alone,
+by whatever reads Parquet: `pandas.read_parquet("out/.diff-v2m/ledger")`.
+"""
+
+from __future__ import annotations
+
+import logging
+import uuid
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import pyarrow as pa
+
+from pipeline.storage.errors import printable
+from pipeline.storage.storage import WORK, Storage
+from stages.contracts import OUTPUT, Row
+
+log = logging.getLogger(__name__)
+
+DONE, FAILED = "done", "failed"
+READERS = {"local": 2, "remote": 16}  # parts read at once: at home it is arithmetic, afar it is waiting
+
+SCHEMA = pa.schema(
+    [
+        pa.field("item_id", pa.string(), nullable=False),  # of the content and the output's name; the key
+        pa.field("content_id", pa.string()),  # of the content alone
+        pa.field("uri", pa.string(), nullable=False),  # of the source: absolute local path or URL
+        pa.field("output", pa.string(), nullable=False),  # the scored video, below the destination
+        pa.field("state", pa.string(), nullable=False),  # `done` or `failed`
+        pa.field("stage", pa.string()),  # where it failed; null when done
+        pa.field("error_type", pa.string()),  # a stable word such as NotAVideo; null when done
+        pa.field("error_message", pa.string()),  # one line; null when done
+        pa.field("seconds", pa.map_(pa.string(), pa.float64())),  # wall time of each stage, seconds
+        pa.field("outputs", pa.list_(OUTPUT)),  # what was delivered: name below the destination, size in bytes, hash
+        pa.field("duration", pa.float64()),  # of the video, seconds; null when it never got decoded
+        pa.field("seed", pa.int64()),  # of the run
+        pa.field("fingerprint", pa.string(), nullable=False),  # of everything that changes the music
+        pa.field("attempt", pa.int32(), nullable=False),  # 1 for the first
+        pa.field("worker", pa.string()),  # the machine that did it
+        pa.field("started", pa.timestamp("us", "UTC")),
+        pa.field("finished", pa.timestamp("us", "UTC"), nullable=False),
+    ]
+)
+
+
+class LedgerError(Exception):
+    """The ledger cannot be read, or a row is no ledger row: one line that names the file or the column."""
+
+
+@dataclass(frozen=True)
+class Ledger:
+    """The ledger of one destination. Every method raises `StorageError` where the destination cannot be reached."""
+
+    storage: Storage
+    folder: str = f"{WORK}/ledger"
+
+    def append(self, rows: Sequence[Row] | pa.Table) -> str | None:
+        """Write rows as one new part and give its name, or None where there are none.
+
+        Nothing that stands is touched, and the part appears whole or not at all. Part names sort by time.
+
+        Raises:
+            LedgerError: a row has an unknown column, lacks a required one, or its state and its error disagree.
+        """
+        table = rows if isinstance(rows, pa.Table) else _table_of(rows)
+        table = _checked(table, "the new rows")
+        _check_states(table)
+        if not table.num_rows:
+            return None
+        import pyarrow.parquet as pq
+
+        sink = pa.BufferOutputStream()
+        # Of a part with one row these would be the greater half, and take most of the time to read it.
+        pq.write_table(table, sink, compression="none", use_dictionary=False, write_statistics=False)
+        name = f"{self.folder}/{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{uuid.uuid4().hex[:12]}.parquet"
+        self.storage.write(name, sink.getvalue().to_pybytes())
+        return name
+
+    def parts(self) -> list[str]:
+        """Names of all parts, oldest first."""
+        below = Storage(self.storage.scheme, f"{self.storage.root.rstrip('/')}/{self.folder}")
+        return [f"{self.folder}/{file.name}" for file in below.files() if file.name.endswith(".parquet")]
+
+    def table(self) -> pa.Table:
+        """Every row ever written, oldest part first, in `SCHEMA`.
+
+        Raises:
+            LedgerError: a part is truncated, no Parquet or of another schema; the line names it.
+        """
+        names = self.parts()
+        if not names:
+            return SCHEMA.empty_table()
+        with ThreadPoolExecutor(READERS["local" if self.storage.local else "remote"]) as readers:
+            return pa.concat_tables(readers.map(self._part, names)).combine_chunks()
+
+    def latest(self, rows: pa.Table | None = None) -> pa.Table:
+        """One row per item: the one that finished last (of equals, the highest attempt). It is the item's state.
+
+        Args:
+            rows: the ledger's `table()`, where it has been read already; so for `done` and `mixed`.
+        """
+        return _last_per(self.table() if rows is None else rows, "item_id")
+
+    def done(self, fingerprint: str, rows: pa.Table | None = None) -> set[str]:
+        """Items that are done under a fingerprint and whose outputs stand, each with its recorded size.
+
+        A later `done` row for the same item or the same output takes the place of an earlier one: its files lie there
+        now. A failed attempt under another fingerprint changed nothing. One listing, however many items there are.
+        """
+        import pyarrow.compute as pc
+
+        rows = self.table() if rows is None else rows
+        is_done, is_ours = pc.equal(rows["state"], DONE), pc.equal(rows["fingerprint"], fingerprint)
+        rows = _last_per(rows.filter(pc.or_(is_done, is_ours)), "item_id")
+        rows = _last_per(rows.filter(pc.equal(rows["state"], DONE)), "output")
+        rows = rows.filter(pc.equal(rows["fingerprint"], fingerprint))
+        if not rows.num_rows:
+            return set()
+        sizes = {file.name: file.size for file in self.storage.files(hidden=True)}
+        standing, lost = set(), []
+        for item, outputs in zip(rows["item_id"].to_pylist(), rows["outputs"].to_pylist(), strict=True):
+            gone = [output["name"] for output in outputs if sizes.get(output["name"]) != output["size"]]
+            lost += gone[:1]
+            if not gone:
+                standing.add(item)
+        if lost:
+            log.warning(
+                "%d videos are recorded as done, but their outputs are missing or have another size (%s first): again",
+                len(lost),
+                printable(lost[0]),
+            )
+        return standing
+
+    def mixed(self, fingerprint: str, rows: pa.Table | None = None) -> list[str]:
+        """The other fingerprints under which something is done here, sorted: music of other settings."""
+        import pyarrow.compute as pc
+
+        rows = self.table() if rows is None else rows
+        done = rows.filter(pc.equal(rows["state"], DONE))
+        return sorted(set(done["fingerprint"].unique().to_pylist()) - {fingerprint})
+
+    def _part(self, name: str) -> pa.Table:
+        import pyarrow.parquet as pq
+
+        try:
+            table = pq.ParquetFile(pa.BufferReader(self.storage.read(name))).read(use_threads=False)
+        except (pa.ArrowException, OSError) as fault:
+            reason = " ".join(str(fault).split())[:200]
+            where = self.storage.uri(name)
+            raise LedgerError(f"{where}: the part is truncated or no Parquet ({reason}); move it away") from None
+        return _checked(table, self.storage.uri(name))
+
+
+def _table_of(rows: Sequence[Row]) -> pa.Table:
+    unknown = sorted({name for row in rows for name in row} - set(SCHEMA.names))
+    if unknown:
+        raise LedgerError(f"the new rows have unknown columns {unknown}; known are {SCHEMA.names}")
+    arrays = []
+    for field in SCHEMA:
+        values: list[Any] = [row.get(field.name) for row in rows]
+        if pa.types.is_map(field.type):
+            values = [list(value.items()) if isinstance(value, dict) else value for value in values]
+        try:
+            arrays.append(pa.array(values, field.type))
+        except (pa.ArrowException, TypeError) as fault:
+            raise LedgerError(f"the new rows' {field.name} is no {field.type}: {fault}") from None
+    return pa.Table.from_arrays(arrays, names=SCHEMA.names)
+
+
+def _checked(table: pa.Table, where: str) -> pa.Table:
+    """The table in `SCHEMA`; columns that a later version may have added are dropped."""
+    if table.schema.equals(SCHEMA):  # at once: a ledger has a part for every attempt
+        return table.replace_schema_metadata(None)
+    for field in SCHEMA:
+        if field.name not in table.column_names:
+            raise LedgerError(f"{where}: no column {field.name!r}; is it a ledger of diff-v2m?")
+        column = table.column(field.name)
+        if column.type != field.type:
+            raise LedgerError(f"{where}: column {field.name!r} is {column.type}, expected {field.type}")
+        if not field.nullable and column.null_count:
+            raise LedgerError(f"{where}: column {field.name!r} has {column.null_count} empty values")
+    table = table.select(SCHEMA.names).replace_schema_metadata(None)
+    return table if table.schema.equals(SCHEMA) else table.cast(SCHEMA)
+
+
+def _check_states(table: pa.Table) -> None:
+    columns = (table[name].to_pylist() for name in ("item_id", "state", "error_type", "outputs"))
+    for item, state, error, outputs in zip(*columns, strict=True):
+        if state == DONE and (error is not None or not outputs):
+            raise LedgerError(f"{item}: a done row has outputs and no error, got {outputs} and {error!r}")
+        if state == FAILED and error is None:
+            raise LedgerError(f"{item}: a failed row has an error_type")
+        if state not in (DONE, FAILED):
+            raise LedgerError(f"{item}: state is {DONE!r} or {FAILED!r}, got {state!r}")
+
+
+def _last_per(rows: pa.Table, key: str) -> pa.Table:
+    """The last row of each value of `key` by (finished, attempt, place in the ledger), sorted by key."""
+    import numpy as np
+
+    if not rows.num_rows:
+        return rows
+    rows = rows.append_column("place", pa.array(np.arange(rows.num_rows)))
+    order = [(key, "ascending"), ("finished", "ascending"), ("attempt", "ascending"), ("place", "ascending")]
+    rows = rows.sort_by(order).drop_columns(["place"])
+    codes = rows[key].combine_chunks().dictionary_encode().indices.to_numpy()
+    return rows.take(pa.array(np.flatnonzero(np.append(codes[1:] != codes[:-1], True))))

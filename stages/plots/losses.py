@@ -1,0 +1,81 @@
+"""A picture of trainings: `python -m stages.plots.losses OUT.png NAME=FOLDER ...`, a panel for each folder's losses."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+PANEL_WIDTH, PANEL_HEIGHT, MARGIN = 520, 300, 56
+BACKGROUND, INK, SOFT = (22, 18, 16), (236, 232, 228), (110, 100, 94)  # blue, green, red
+COLORS = ((80, 190, 255), (215, 200, 90), (140, 220, 140), (200, 140, 240), (120, 160, 250), (170, 170, 170))
+LEFT_OUT = {"step", "rate", "gradient", "prior", "loss", "logit_scale"}
+SMOOTHING = 0.8
+"""How much of the value before stays in the drawn line."""
+
+
+def draw_losses(trainings: dict[str, Path], path: Path) -> None:
+    """Write a PNG with the losses of each training over its steps, every loss from its greatest value down to 0.
+
+    Args:
+        trainings: title -> folder with `losses.jsonl`.
+        path: of the PNG.
+
+    Raises:
+        OSError: a file cannot be read or written.
+    """
+    import cv2
+
+    canvas = np.full(
+        (PANEL_HEIGHT + 2 * MARGIN, (PANEL_WIDTH + MARGIN) * len(trainings) + MARGIN, 3), BACKGROUND, np.uint8
+    )
+    for number, (title, folder) in enumerate(trainings.items()):
+        lines = (folder / "losses.jsonl").read_text(encoding="utf-8").splitlines()
+        _panel(canvas, MARGIN + number * (PANEL_WIDTH + MARGIN), title, [json.loads(line) for line in lines])
+    done, data = cv2.imencode(".png", canvas)
+    if not done:
+        raise OSError(f"cannot write a picture to {path}")
+    path.write_bytes(data.tobytes())
+
+
+def _panel(canvas: npt.NDArray[np.uint8], left: int, title: str, rows: list[dict[str, float]]) -> None:
+    import cv2
+
+    bottom, last = MARGIN + PANEL_HEIGHT, rows[-1]["step"]
+    cv2.rectangle(canvas, (left, MARGIN), (left + PANEL_WIDTH, bottom), SOFT, 1, cv2.LINE_AA)
+    write_text(canvas, title, left, MARGIN - 18, 0.6, INK)
+    write_text(canvas, f"{last:g} steps", left + PANEL_WIDTH - 90, bottom + 24, 0.45, SOFT)
+    names = [name for name in rows[0] if name not in LEFT_OUT and not name.startswith("seconds")]
+    names = names if len(names) > 1 else ["loss", *names]  # the whole where it has no parts
+    for name, color in zip(names, COLORS, strict=False):
+        values = _smooth([row[name] for row in rows if name in row])
+        steps = [row["step"] for row in rows if name in row]
+        x = left + np.array(steps) / last * PANEL_WIDTH
+        y = bottom - np.array(values) / max(values) * (PANEL_HEIGHT - 12)
+        cv2.polylines(canvas, [np.stack((x, y), 1).round().astype(np.int32)], False, color, 2, cv2.LINE_AA)
+        row = names.index(name)
+        words = f"{name} {values[0]:.3g} to {values[-1]:.3g}"
+        write_text(canvas, words, left + 12, bottom - 12 - 20 * (len(names) - 1 - row), 0.45, color)
+
+
+def _smooth(values: list[float]) -> list[float]:
+    smooth = values[:1]
+    for value in values[1:]:
+        smooth.append(SMOOTHING * smooth[-1] + (1 - SMOOTHING) * value)
+    return smooth
+
+
+def write_text(
+    canvas: npt.NDArray[np.uint8], words: str, x: int, y: int, size: float, color: tuple[int, int, int]
+) -> None:
+    """Words at a place in pixels, their baseline's left end."""
+    import cv2
+
+    cv2.putText(canvas, words, (x, y), cv2.FONT_HERSHEY_SIMPLEX, size, color, 1, cv2.LINE_AA)
+
+
+if __name__ == "__main__":
+    draw_losses({name: Path(folder) for name, _, folder in (a.partition("=") for a in sys.argv[2:])}, Path(sys.argv[1]))

@@ -1,0 +1,71 @@
+"""`plan` and `score --dry-run`: what they say, and that they leave nothing behind."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from jobs.cli import app
+from pipeline.planning.cost_model import Rates
+from tests.support.videos import gray, write_video
+
+
+@pytest.fixture
+def videos(tmp_path: Path) -> Path:
+    folder = tmp_path / "in"
+    folder.mkdir()
+    for number, frames in enumerate((25, 75)):
+        write_video(folder / f"[bold]{number}.mp4", [gray(3 * i + number) for i in range(frames)])
+    (folder / "bad\x1b[2J.mp4").write_text("no video")
+    return folder
+
+
+def test_a_plan_says_everything_and_writes_nothing(
+    videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "200")
+    out = tmp_path / "out"
+    result = CliRunner().invoke(app, ["plan", str(videos), "--out", str(out), "--price", "2"])
+    assert result.exit_code == 3, result.stderr
+    assert "1 cannot be scored" in result.stdout
+    assert "NotAVideo" in result.stdout
+    assert "\x1b[2J" not in result.stdout
+    for said in ("with one GPU", "without a GPU", "GB of results", "cost 0.00", "about "):
+        assert said in result.stdout
+    assert not out.exists()
+    as_json = CliRunner().invoke(app, ["score", str(videos), "--out", str(out), "--dry-run", "--json"])
+    facts = json.loads(as_json.stdout)
+    assert (facts["total"], facts["todo"], len(facts["unusable"])) == (3, 2, 1)
+    assert facts["seconds_of_video"] == pytest.approx(4.0, abs=0.1)
+    assert facts["hours"] > 0
+    assert not out.exists()
+
+
+def test_a_rehearsal_measures_every_stage(videos: Path, tmp_path: Path) -> None:
+    kept = tmp_path / "rates.json"
+    order = ["plan", str(videos), "--out", str(tmp_path / "out"), "--steps", "2", "--json"]
+    result = CliRunner().invoke(app, [*order, "--rehearse", "3", "--save-rates", str(kept)])
+    assert result.exit_code == 3, result.stderr
+    rates = Rates.read(kept)
+    assert list(rates.stages) == ["decode", "features", "rhythm", "sample", "sound", "mux"]
+    assert all(cost.of(1, 10.0) > 0 for cost in rates.stages.values())
+    assert 0 < rates.busy < 64
+    again = CliRunner().invoke(app, [*order, "--rates", str(kept)])
+    assert json.loads(again.stdout)["hours"] == pytest.approx(json.loads(result.stdout)["hours"])
+
+
+@pytest.mark.parametrize(
+    ("options", "says"),
+    [
+        (["--save-rates", "x.json"], "--save-rates keeps what --rehearse measures"),
+        (["--rates", "missing.json"], "missing.json is no profile of rates"),
+        (["--limit", "0"], "limit"),
+    ],
+)
+def test_wrong_orders_are_one_line(videos: Path, tmp_path: Path, options: list[str], says: str) -> None:
+    result = CliRunner().invoke(app, ["plan", str(videos), "--out", str(tmp_path / "out"), *options])
+    assert result.exit_code == 2
+    assert says in result.stderr

@@ -1,0 +1,101 @@
+"""The plan: counts that add up, reasons, room and time, for folders and buckets, without computing anything."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from pipeline.cluster.resources import Machine
+from pipeline.destination.ledger import Ledger
+from pipeline.discovery import discover
+from pipeline.planning.cost_model import Cost, Rates
+from pipeline.planning.estimate import plan
+from pipeline.scoring.run import FingerprintError
+from pipeline.scoring.settings import RunSettings
+from pipeline.storage.storage import Storage
+from tests.conftest import Bucket
+from tests.pipeline.destination.test_ledger import START, failed, row
+from tests.support.videos import gray, write_video
+
+SETTINGS = RunSettings()
+MACHINE = Machine(2.0, 0.0, 2.0)
+RATES = Rates("x", 1.0, 0.0, dict.fromkeys(("decode", "features", "rhythm", "sample", "sound", "mux"), Cost(0.0, 0.5)))
+
+
+@pytest.fixture
+def videos(tmp_path: Path) -> Path:
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    for number in range(4):
+        write_video(folder / f"clip{number}.mp4", [gray(4 * i + number) for i in range(50)])
+    (folder / "text.mp4").write_text("no video")
+    return folder
+
+
+def test_counts_length_room_and_time(videos: Path, tmp_path: Path) -> None:
+    destination = Storage.open(tmp_path / "out")
+    told: list[tuple[int, int]] = []
+    found = plan(
+        discover([str(videos)], destination), SETTINGS, destination, MACHINE,
+        rates=RATES, price=3.0, progress=lambda *at: told.append(at),
+    )  # fmt: skip
+    assert (found.total, found.done, found.todo, found.guessed) == (5, 0, 4, 0)
+    assert [(Path(look["uri"]).name, look["type"]) for look in found.unusable] == [("text.mp4", "NotAVideo")]
+    assert found.seconds == pytest.approx(8.0, abs=0.1)
+    assert found.hours == pytest.approx(6 * 0.5 * found.seconds / 2 / 3600)
+    assert found.cost == pytest.approx(3 * found.hours)
+    sizes = sum(path.stat().st_size for path in videos.glob("clip*"))
+    assert found.written == pytest.approx(sizes + found.seconds * (176_400 + 24_000) + 4 * 4096, rel=1e-6)
+    assert found.fits
+    assert not replace(found, free=10).fits
+    assert told[-1] == (5, 5)
+    assert not (tmp_path / "out").exists()  # a plan leaves nothing behind
+    assert found.layouts["with one GPU"]["sample"].num_gpus == 0.6
+    assert sum(pool.num_gpus for pool in found.layouts["with one GPU"].pools.values()) <= 1.0
+    assert not any(pool.num_gpus for pool in found.layouts["without a GPU"].pools.values())
+
+
+def test_a_bucket_is_looked_at_by_its_ends(videos: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.planning.estimate.HEAD", 600)
+    monkeypatch.setattr("pipeline.planning.estimate.TAIL", 2000)  # the index of such a file lies at its end
+    for path in videos.iterdir():
+        bucket.put(f"in/{path.name}", path.read_bytes())
+    destination = Storage.open(f"{bucket.url}/out")
+    found = plan(discover([f"{bucket.url}/in"], destination), SETTINGS, destination, MACHINE)
+    assert (found.todo, [look["type"] for look in found.unusable]) == (4, ["NotAVideo"])
+    assert found.seconds == pytest.approx(8.0, abs=0.1)
+    assert (found.hours, found.free, found.rates) == (None, None, None)
+
+
+def test_what_is_done_is_not_planned_and_tells_the_rates(videos: Path, tmp_path: Path) -> None:
+    destination = Storage.open(tmp_path / "out")
+    manifest = discover([str(videos)], destination)
+    ids = manifest["item_id"].to_pylist()
+    rows = []
+    for number, (item, output) in enumerate(zip(ids[:3], manifest["output"].to_pylist(), strict=False)):
+        outputs = [destination.write(output, b"done")]
+        moment = START + timedelta(seconds=5 * number)
+        rows.append(
+            row(
+                item, 0, output=output, outputs=outputs, fingerprint=SETTINGS.fingerprint, duration=2.0, finished=moment
+            )
+        )
+    rows.append(failed(ids[4], 1, output="text.mp4", fingerprint=SETTINGS.fingerprint))
+    Ledger(destination).append(rows)
+    found = plan(manifest, SETTINGS, destination, MACHINE, otherwise=RATES)
+    assert (found.total, found.done, len(found.failed_before), found.todo) == (5, 3, 1, 1)
+    assert found.rates is not None
+    assert "3 videos done at" in found.rates.source
+    assert found.rates.stages["sample"].of(1, 2.0) == pytest.approx(2.0)
+    with pytest.raises(FingerprintError):
+        plan(manifest, RunSettings(seed=9), destination, MACHINE)
+
+
+def test_a_sample_stands_for_all(videos: Path, tmp_path: Path) -> None:
+    destination = Storage.open(tmp_path / "out")
+    found = plan(discover([str(videos)], destination), SETTINGS, destination, MACHINE, sample=2)
+    assert (found.looked_at, found.todo) == (2, 5)
+    assert found.seconds == pytest.approx(10.0, abs=0.2)

@@ -1,0 +1,107 @@
+"""Outputs first, verified, then the ledger row; what stops one row and what stops the run."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pyarrow as pa
+import pytest
+import soundfile
+
+from pipeline.destination.ledger import Ledger
+from pipeline.scoring.delivery import Delivery, DeliverySettings
+from pipeline.scoring.settings import RunSettings
+from pipeline.storage.storage import Storage, StorageError
+from stages.contracts import SOUND, Row, table_of
+from tests.support.rows import common
+from tests.support.videos import gray, write_video
+
+
+@pytest.fixture
+def table(tmp_path: Path) -> pa.Table:
+    """One clip with its sound, and one that failed before."""
+    video = write_video(tmp_path / "clip.mp4", [gray(i) for i in range(25)])
+    good: Row = common(
+        "deep/clip.mp4",
+        1.0,
+        uri=str(video),
+        waveform=np.ones((44100, 2), np.int16),
+        cuts=np.zeros(0),
+        rhythm=np.zeros((1, 30, 1), np.float32),
+        seconds={"decode": 0.1},
+    )
+    bad: Row = common("bad.mp4", error={"stage": "decode", "type": "NotAVideo", "message": "no"})
+    return table_of([good, bad], SOUND)
+
+
+def delivery(destination: Storage) -> Delivery:
+    return Delivery(DeliverySettings(destination, RunSettings(seed=5), 44100, {common("bad.mp4")["item_id"]: 2}))
+
+
+@pytest.fixture(autouse=True)
+def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Whatever happens, nothing stays in the scratch folder."""
+    folder = tmp_path / "scratch"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    yield
+    assert list(folder.iterdir()) == []
+
+
+def test_rows_tell_what_was_delivered_and_what_failed(table: pa.Table, tmp_path: Path) -> None:
+    destination = Storage.open(tmp_path / "out")
+    step = delivery(destination)
+    rows = step(table).to_pylist()
+    assert [(row["state"], row["attempt"], row["seed"]) for row in rows] == [("done", 1, 5), ("failed", 3, 5)]
+    assert (rows[1]["stage"], rows[1]["error_type"], rows[1]["outputs"]) == ("decode", "NotAVideo", None)
+    for output in rows[0]["outputs"]:
+        assert destination.size(output["name"]) == output["size"]
+    assert [output["name"] for output in rows[0]["outputs"]] == ["deep/clip.mp4", "deep/clip.wav", "deep/clip.json"]
+    assert Ledger(destination).table().to_pylist() == rows
+
+
+def test_a_fault_of_one_upload_fails_one_row(table: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_: object) -> None:
+        raise StorageError("CutShort", "half of it arrived; try again")
+
+    monkeypatch.setattr(Storage, "deliver", refuse)
+    step = delivery(Storage.open(tmp_path / "out"))
+    row = step(table).to_pylist()[0]
+    assert (row["state"], row["stage"], row["error_type"]) == ("failed", "deliver", "CutShort")
+
+
+@pytest.mark.parametrize("kind", ["DiskFull", "Credentials", "AccessDenied", "NoBucket"])
+def test_a_destination_that_takes_nothing_stops_the_run(
+    table: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    def refuse(*_: object) -> None:
+        raise StorageError(kind, "nothing goes here any more")
+
+    destination = Storage.open(tmp_path / "out")
+    step = delivery(destination)
+    monkeypatch.setattr(Storage, "deliver", refuse)
+    with pytest.raises(StorageError, match="nothing goes here"):
+        step(table)
+    assert Ledger(destination).table().num_rows == 0
+
+
+@pytest.mark.parametrize("stage", ["decode", "mux"])
+def test_a_full_disk_of_a_worker_stops_the_run(
+    table: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, stage: str
+) -> None:
+    if stage == "decode":  # a copy of a source in a bucket found no room
+        error = {"stage": "decode", "type": "DiskFull", "message": "/tmp: the disk is full"}
+        table = table_of([common("bad.mp4", error=error)], SOUND)
+    else:
+        monkeypatch.setattr(soundfile, "write", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "No space left")))
+        monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
+    destination = Storage.open(tmp_path / "out")
+    with pytest.raises(StorageError, match=f"{stage}: ") as caught:
+        delivery(destination)(table)
+    assert caught.value.kind == "DiskFull"
+    assert Ledger(destination).table().num_rows == 0

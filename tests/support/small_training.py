@@ -1,0 +1,44 @@
+"""A training of seconds: a codec, a dataset of three segments, and the entries of its file."""
+
+from __future__ import annotations
+
+import copy
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from models.diffv2m import DiffV2M
+from models.training.config import TrainConfig
+from models.weights.export import save_weights
+from models.weights.source import ModelSource, clip_digest
+from pipeline.datasets.writer import Shards
+from pipeline.storage.storage import Storage
+from stages.contracts import table_of
+from stages.cut_segments import SEGMENT, flac
+from tests.support.training_parts import MadeUp, config, raw_config
+
+RAW: dict[str, Any] = {
+    "stage": "diffusion", "dataset": "dataset", "model": "model_config.json", "out": "out", "device": "cpu",
+    "init": {"autoencoder": "codec"}, "crops": {"shortest": 2, "longest": 4}, "diffusion": {"e1": 2, "e2": 4},
+    "loop": {"steps": 6, "batch": 3, "warmup": 2, "checkpoint_every": 3},
+}  # fmt: skip
+
+
+def settings(made: Path, out: Path, **entries: Any) -> TrainConfig:
+    return TrainConfig.from_dict(copy.deepcopy(RAW) | {"out": str(out)} | entries, made)
+
+
+def make(folder: Path) -> None:
+    """Fill a folder with a model configuration, a codec and a dataset of three segments."""
+    (folder / "model_config.json").write_text(json.dumps(raw_config()))
+    codec = DiffV2M(config(), parts=("autoencoder",)).autoencoder
+    save_weights({"autoencoder": codec}, raw_config(), folder / "codec")
+    settings = {"clip": clip_digest("tiny"), "codec": ModelSource(str(folder / "codec")).codec_digest, "pace": "frames"}
+    shards = Shards(Storage.open(folder / "dataset"), settings)
+    for number in range(3):
+        segment = dict(MadeUp().segment(number))
+        noise = np.random.default_rng(number).integers(-9000, 9000, (segment["latents"].shape[1] * 2048, 2))
+        shards.add(table_of([segment | {"sound": flac(noise.astype(np.int16))}], SEGMENT))
+    shards.flush()
