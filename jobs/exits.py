@@ -1,4 +1,4 @@
-"""Exit codes, and how an error becomes one line and one of them."""
+"""Exit codes of all commands, and how an error becomes one line and one of them."""
 
 from __future__ import annotations
 
@@ -9,15 +9,25 @@ from contextlib import contextmanager
 
 import typer
 
-ALL_DONE, OUR_FAULT, WRONG_USAGE, SOME_FAILED, STOPPED = 0, 1, 2, 3, 130
+from models.errors import INTERNAL_ERROR, STOPPED, WRONG_USAGE, UserError
+
+__all__ = ["ALL_DONE", "INTERNAL_ERROR", "SOME_FAILED", "STOPPED", "WRONG_USAGE", "exit_on_error"]
+
+ALL_DONE = 0
+"""Exit code of a command that did everything."""
+SOME_FAILED = 3
+"""Exit code of a command that did its work, but some videos failed or cannot be scored."""
 
 
 @contextmanager
-def reported(stopped: str = "what is done is kept, the same command goes on from here") -> Iterator[None]:
-    """End the program with one clear line and the right exit code when something is wrong.
+def exit_on_error(stopped: str = "what is done is kept, the same command goes on from here") -> Iterator[None]:
+    """Ends the command with one clear line and the right exit code when an error leaves the block.
+
+    A `UserError` gives the exit code of its class and no traceback. Every other error is an internal one: its
+    traceback is logged, and the exit code is `INTERNAL_ERROR`.
 
     Args:
-        stopped: what a person who stops the command is told.
+        stopped: what remains of the work, for a person who stops the command.
     """
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(message)s")
     try:
@@ -27,24 +37,10 @@ def reported(stopped: str = "what is done is kept, the same command goes on from
     except KeyboardInterrupt:
         typer.echo(f"stopped; {stopped}", err=True)
         raise typer.Exit(STOPPED) from None
-    except Exception as fault:
-        code = STOPPED if type(fault).__name__ == "Cancelled" else _exit_code(fault)
-        if code == OUR_FAULT and not _is_plain(fault):
-            logging.getLogger(__name__).error("this is a fault of the program", exc_info=fault)
-        typer.echo(f"error: {fault}", err=True)
-        raise typer.Exit(code) from None
-
-
-def _exit_code(fault: Exception) -> int:
-    """Errors that a user can mend are wrong usage or input; any other is a fault of ours."""
-    mendable = {
-        "SourceError", "StorageError", "LedgerError", "SettingsError", "DemoError", "FingerprintError", "ClusterError",
-        "CheckpointError", "ConfigError", "ClipWeightsError", "HubError", "DatasetError", "TrainingError",
-        "CorpusError", "EvaluationError", "ClaimError", "RatesError", "SubmitError",
-    }  # fmt: skip
-    return WRONG_USAGE if any(kind.__name__ in mendable for kind in type(fault).__mro__) else OUR_FAULT
-
-
-def _is_plain(fault: Exception) -> bool:
-    """Whether a fault that is no user's is told in full by its one line: workers or a cluster that broke."""
-    return any(kind.__name__ == "RunError" for kind in type(fault).__mro__)
+    except UserError as error:
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(error.exit_code) from None
+    except Exception as error:
+        logging.getLogger(__name__).error("this is an internal error", exc_info=error)
+        typer.echo(f"error: {error}", err=True)
+        raise typer.Exit(INTERNAL_ERROR) from None

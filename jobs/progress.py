@@ -1,204 +1,147 @@
-"""What a person sees of a run: bars on a terminal, a line a minute elsewhere, and a summary."""
+"""Progress of long commands, shown on standard error: bars on a terminal, lines elsewhere."""
 
 from __future__ import annotations
 
-import shutil
-import subprocess
+import math
 import sys
 import time
-from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from datetime import timedelta
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Protocol
 
 from rich.console import Console
-from rich.markup import escape
-from rich.progress import BarColumn, MofNCompleteColumn, SpinnerColumn, TaskID, TextColumn
-from rich.progress import Progress as Bar
-from rich.table import Table
-
-from pipeline.scoring.run import Summary
-from pipeline.scoring.steps import STAGES
-from pipeline.scoring.workers import Progress
-
-SHOWN_FAILURES = 20
+from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
 
 
-class Speed:
-    """Rates of the last minutes, from what was told."""
+@dataclass(frozen=True)
+class Part:
+    """A part of a task, with the task's total: how many of its items are done, and a note about it."""
 
-    def __init__(self, span: float = 180.0) -> None:
-        self._span, self._told = span, deque[tuple[float, Progress]]()
-
-    def add(self, progress: Progress, now: float | None = None) -> None:
-        """Remember what was told, at a time in seconds."""
-        now = time.monotonic() if now is None else now
-        self._told.append((now, progress))
-        while len(self._told) > 2 and self._told[1][0] <= now - self._span:
-            self._told.popleft()
-
-    def _per_second(self, value: Callable[[Progress], float]) -> float:
-        if len(self._told) < 2:
-            return 0.0
-        (began, first), (ended, last) = self._told[0], self._told[-1]
-        return (value(last) - value(first)) / max(ended - began, 1e-9)
-
-    def videos(self, stage: str) -> float:
-        """That leave a stage in a minute."""
-        return 60 * self._per_second(lambda progress: progress.left.get(stage, 0))
-
-    @property
-    def music(self) -> float:
-        """Seconds of music that are finished in a second."""
-        return self._per_second(lambda progress: progress.music)
-
-    def left(self, progress: Progress, total: int) -> float | None:
-        """Seconds until the last row, at the recent rate; None while there is none."""
-        rate = self.videos(STAGES[-1]) / 60
-        return (total - progress.left.get(STAGES[-1], 0)) / rate if rate > 0 else None
+    done: int
+    note: str = ""
 
 
-def waiting(progress: Progress, total: int, stage: str) -> int:
-    """Rows that have left the stage before, but not this one: in work or in line."""
-    before = STAGES.index(stage) - 1
-    return (progress.left.get(STAGES[before], 0) if before >= 0 else total) - progress.left.get(stage, 0)
+class Display(Protocol):
+    """Something that shows how far named tasks have come."""
+
+    def announce(self, line: str) -> None:
+        """Show a line at once; all tasks begin anew."""
+
+    def update(self, task: str, done: int, total: int, note: str = "", parts: Mapping[str, Part] = {}) -> None:
+        """Show how far a task has come.
+
+        Args:
+            task: name of the task. A task without a name is shown by its note alone.
+            done: items of it that are done.
+            total: items of it in all.
+            note: what else there is to say about it.
+            parts: its parts by name, where it has any; `done` then counts items that are through all of them.
+        """
 
 
-def state_of(stage: str, progress: Progress, total: int, speed: Speed) -> str:
-    """One line about a stage."""
-    if progress.left.get(stage, 0) == total:
-        return ""
-    if stage not in progress.up:
-        return "its workers start"
-    return f"{speed.videos(stage):.1f} a minute, {waiting(progress, total, stage)} in line"
+AmountText = Callable[[int, int], str]
+"""Function that writes an amount: items done and items in all -> text."""
 
 
-def whole(progress: Progress, total: int, speed: Speed) -> str:
-    """One line about a run."""
-    settled = progress.left.get(STAGES[-1], 0)
-    flying = progress.left.get(STAGES[0], 0) - settled
-    line = f"{settled - progress.failed} of {total} done, {progress.failed} failed, {max(flying, 0)} in flight"
-    if speed.music:
-        line += f", {speed.music:.1f} s of music a second"
-    if settled < total and (left := speed.left(progress, total)) is not None:
-        line += f", {timedelta(seconds=round(left))} left"
-    if (busy := gpu_use()) is not None:
-        line += f", GPU {busy}%"
-    return line
+def count_text(done: int, total: int) -> str:
+    """An amount of items: "3 of 10"."""
+    return f"{done} of {total}"
 
 
-def beginning(total: int, *, again: bool) -> str:
-    """One line before a run, or before what failed by chance in it is tried again."""
-    if again:
-        return f"{total} failed for a reason that may pass: trying again"
-    return f"{total} to score" + ("; starting Ray" if total else "")
+def megabytes_text(done: int, total: int) -> str:
+    """An amount of bytes: "1.5 of 3.0 MB"."""
+    return f"{done / 1e6:.1f} of {total / 1e6:.1f} MB"
 
 
-def gpu_use() -> int | None:
-    """Mean use of this machine's GPUs in percent; None where there is none, or none that tells."""
-    tool = shutil.which("nvidia-smi")
-    if tool is None:
-        return None
-    command = [tool, "--query-gpu=utilization.gpu", "--format=csv,noheader,nounits"]
-    try:
-        told = subprocess.run(command, capture_output=True, text=True, timeout=5, check=True).stdout.split()
-        return round(sum(map(int, told)) / len(told))
-    except (OSError, subprocess.SubprocessError, ValueError, ZeroDivisionError):
-        return None
+@contextmanager
+def progress_display(
+    interval: float = 10.0, amount_text: AmountText = count_text, *, time_left: bool = True
+) -> Iterator[Display]:
+    """Opens a display on standard error: bars on a terminal, lines elsewhere.
 
-
-class Bars:
-    """One progress bar for each stage, with its line and its rate, and a line about the whole."""
-
-    def __init__(self, interval: float = 5.0) -> None:
-        columns = (
-            SpinnerColumn(),
-            TextColumn("{task.description:9}"),
-            BarColumn(),
-            MofNCompleteColumn(),
-            TextColumn("{task.fields[note]}"),
-        )
-        self._progress = Bar(*columns, console=Console(stderr=True))
-        self._bars: dict[str, TaskID] = {}
-        self._speed, self._interval, self._last = Speed(), interval, 0.0
-
-    @contextmanager
-    def shown(self) -> Iterator[Bars]:
-        """Clean up at the end, however it ends."""
-        try:
-            yield self
-        finally:
-            self._progress.stop()
-
-    def begin(self, total: int) -> None:
-        self._progress.console.print(beginning(total, again=bool(self._bars)))
-        self._speed = Speed()
-        for bar in self._bars.values():
-            self._progress.reset(bar, total=total)
-
-    def __call__(self, progress: Progress, total: int) -> None:
-        if not self._bars:  # not earlier: Ray's native part writes to the terminal while it starts
-            self._progress.start()
-            self._bars = {stage: self._progress.add_task(stage, total=total, note="") for stage in STAGES}
-            self._bars["whole"] = self._progress.add_task("", total=total, note="")
-        self._speed.add(progress)
-        for stage in STAGES:
-            note = state_of(stage, progress, total, self._speed)
-            self._progress.update(self._bars[stage], completed=progress.left.get(stage, 0), note=note)
-        finished = progress.left.get(STAGES[-1], 0)
-        if finished == total or time.monotonic() - self._last >= self._interval:
-            self._last = time.monotonic()
-            self._progress.update(self._bars["whole"], completed=finished, note=whole(progress, total, self._speed))
+    Args:
+        interval: fewest seconds between two lines about a task that is not done.
+        amount_text: writes how much of a task is done.
+        time_left: whether bars estimate the time left.
+    """
+    if sys.stderr.isatty():
+        with Bars(amount_text, time_left=time_left) as bars:
+            yield bars
+    else:
+        yield Lines(interval, amount_text)
 
 
 class Lines:
-    """A line a minute when something has changed, and one at the end."""
+    """Lines: at most one about a task every `interval` seconds, and always one when it is done.
 
-    def __init__(self, interval: float = 60.0) -> None:
-        self._interval, self._last, self._told = interval, time.monotonic(), Progress()
-        self._speed = Speed()
+    The first line about a task comes at once, or `interval` seconds after the last announcement.
+    """
 
-    @contextmanager
-    def shown(self) -> Iterator[Lines]:
-        yield self
+    def __init__(self, interval: float = 10.0, amount_text: AmountText = count_text) -> None:
+        self._interval, self._amount_text = interval, amount_text
+        self._announced = -math.inf
+        self._printed: dict[str, tuple[float, list[int]]] = {}  # task -> time of its last line, counts in that line
 
-    def begin(self, total: int) -> None:
-        print(beginning(total, again=bool(self._told.left)), file=sys.stderr, flush=True)
-        self._speed, self._told = Speed(), Progress()
+    def announce(self, line: str) -> None:
+        self._announced = time.monotonic()
+        self._printed.clear()
+        print(line, file=sys.stderr, flush=True)
 
-    def __call__(self, progress: Progress, total: int) -> None:
-        self._speed.add(progress)
-        finished = progress.left.get(STAGES[-1], 0) == total
-        if progress != self._told and (finished or time.monotonic() - self._last >= self._interval):
-            self._last, self._told = time.monotonic(), progress
-            stages = ", ".join(f"{stage} {progress.left.get(stage, 0)}" for stage in STAGES)
-            print(f"{whole(progress, total, self._speed)} ({stages})", file=sys.stderr, flush=True)
-
-
-def show_summary(summary: Summary, destination: str, elapsed: float) -> None:
-    """Print how a run ended, and why each video failed."""
-    console = Console(highlight=False)
-    if summary.failures:
-        table = Table("video", "stage", "why", title=f"{len(summary.failures)} failed", title_justify="left")
-        for row in summary.failures[:SHOWN_FAILURES]:
-            why = f"{row['error_type']}: {row['error_message']}"
-            table.add_row(*(escape(printable(text)) for text in (row["uri"], row["stage"], why)))
-        console.print(table)
-        if len(summary.failures) > SHOWN_FAILURES:
-            console.print(f"and {len(summary.failures) - SHOWN_FAILURES} more; the ledger lists them all")
-    counts = Table("videos", "done", "done before", "failed", "music", "time")
-    cells = (summary.total, summary.done, summary.skipped, len(summary.failures))
-    counts.add_row(*map(str, cells), f"{summary.music:.0f} s", f"{elapsed:.0f} s")
-    console.print(counts)
-    if summary.seconds:
-        total = sum(summary.seconds.values())
-        stages = Table("stage", *summary.seconds, title="where the time went", title_justify="left")
-        stages.add_row("seconds", *(f"{s:.1f}" for s in summary.seconds.values()))
-        stages.add_row("share", *(f"{s / total:.0%}" for s in summary.seconds.values()))
-        console.print(stages)
-    console.print(f"results in {escape(printable(destination))}")
+    def update(self, task: str, done: int, total: int, note: str = "", parts: Mapping[str, Part] = {}) -> None:
+        now, counts = time.monotonic(), [done, *(part.done for part in parts.values())]
+        before, printed = self._printed.get(task, (self._announced, []))
+        if counts == printed or (done < total and now - before < self._interval):
+            return
+        self._printed[task] = now, counts
+        amount = f"{task} {self._amount_text(done, total)}" if task else ""
+        line = ": ".join(text for text in (amount, note) if text)
+        if parts:
+            line += f" ({', '.join(f'{name} {part.done}' for name, part in parts.items())})"
+        print(line, file=sys.stderr, flush=True)
 
 
-def printable(text: str) -> str:
-    """A name from a stranger without what would move the cursor or break the line."""
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+class Bars:
+    """A progress bar for each task, below the bars of its parts; on the terminal from the first update on.
+
+    Not earlier, because Ray's native part writes to the terminal while it starts.
+    """
+
+    def __init__(self, amount_text: AmountText = count_text, *, time_left: bool = True) -> None:
+        columns = [
+            SpinnerColumn(),
+            TextColumn("{task.description}", markup=False),
+            BarColumn(),
+            TextColumn("{task.fields[amount]}"),
+            *([TimeRemainingColumn()] if time_left else []),
+            TextColumn("{task.fields[note]}", markup=False),
+        ]
+        self._progress = Progress(*columns, console=Console(stderr=True))
+        self._amount_text = amount_text
+        self._bars: dict[str, TaskID] = {}
+
+    def __enter__(self) -> Bars:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._progress.stop()
+
+    def announce(self, line: str) -> None:
+        self._progress.console.print(line, markup=False, highlight=False)
+        for bar in self._bars.values():
+            self._progress.reset(bar)
+
+    def update(self, task: str, done: int, total: int, note: str = "", parts: Mapping[str, Part] = {}) -> None:
+        self._progress.start()
+        for name, part in parts.items():
+            self._show(name, part.done, total, part.note)
+        self._show(task, done, total, note)
+
+    def _show(self, name: str, done: int, total: int, note: str) -> None:
+        amount = self._amount_text(done, total)
+        if name not in self._bars:
+            self._bars[name] = self._progress.add_task(name, total=total, amount=amount, note=note)
+        self._progress.update(self._bars[name], completed=done, total=total, amount=amount, note=note)

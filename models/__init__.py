@@ -1,4 +1,4 @@
-"""What is computed: the networks of Diff-V2M, their samplers and their weights. Knows torch and nothing above it."""
+"""The networks of Diff-V2M, their samplers and their weights: everything that is computed, with torch alone."""
 
 from typing import TYPE_CHECKING, Any
 

@@ -1,8 +1,8 @@
-"""What a network's steps cost here: `python -m models.bench [SIZE ...] [--batch N ...] [--dtype NAME] [--compile]`.
+"""The cost of a network's steps: `python -m models.bench [SIZE ...] [--batch N ...] [--dtype NAME] [--compile]`.
 
-Wants torch and numpy alone. A step is one guided velocity of clips as long as a window: with all that
-`models.networks.guidance` saves, and plainly, both halves through the whole network, in turns; with its blocks
-compiled, too, if that is asked. Rates are shares of what products of large matrices reach in the same run.
+Needs only torch and numpy. A step is one guided velocity for clips as long as a window. It is measured in two ways, in
+turns: fast, with everything that `models.networks.guidance` saves, and plainly, with both halves through the whole
+network; with `--compile` also with compiled blocks. Rates are compared with products of large matrices in the same run.
 """
 
 from __future__ import annotations
@@ -30,16 +30,16 @@ from models.networks.conditions import Conditions, TokenSet
 from models.weights.presets import PRESETS
 
 RELEASED = Path(__file__).with_name("released.json")
-"""The released model's configuration."""
+"""Configuration of the released model."""
 SIZES = ("tiny", "middle", "full")
 DTYPES = ("float32", "bfloat16", "float16")
 GUIDANCE, TIME, TURNS = 3.0, 0.6, 5
 RELEASED_STEPS = 250
-"""Steps of the released script, each of them plain."""
+"""Number of steps of the released script, which are plain ones."""
 
 
 def config_of(size: str) -> ModelConfig:
-    """`tiny` as shipped, `full` as released, `middle` with half of its width and depth."""
+    """Configuration of a size: `tiny` as shipped, `full` as released, `middle` with half of its width and depth."""
     if size == "tiny":
         return PRESETS["tiny"].config
     config = ModelConfig.from_file(RELEASED)
@@ -49,16 +49,16 @@ def config_of(size: str) -> ModelConfig:
 
 
 @dataclass(frozen=True)
-class Steps:
-    """What one size and batch costs.
+class StepCost:
+    """Cost of a step for one size and batch.
 
     Attributes:
-        plain, fast: seconds of a step, the fastest of some in turns.
-        compiled: seconds of a fast one with compiled blocks, and of what came before the first, if that was asked.
-        teraflops: of the fast one, a second.
-        share: of the rate of matrix products.
-        error: greatest difference of the two, in standard deviations.
-        memory: MiB at the most: of the GPU in a fast step, or of the process so far.
+        plain, fast: seconds per step, the least of several turns.
+        compiled: seconds per fast step with compiled blocks, and seconds of the first call, if they were measured.
+        teraflops: floating point operations per second of a fast step, in 10^12.
+        share: `teraflops` as a share of the rate of matrix products.
+        error: greatest difference between the two ways, in standard deviations.
+        memory: greatest memory in MiB: of the GPU in a fast step, or of the process so far.
     """
 
     size: str
@@ -80,34 +80,34 @@ class Steps:
 
 @dataclass(frozen=True)
 class Decoding:
-    """Seconds of sound that an autoencoder decodes in a second, and MiB at the most: of the GPU, or of the process."""
+    """Cost of decoding: seconds of audio per second, and greatest memory in MiB of the GPU or of the process."""
 
     size: str
     speed: float
     memory: float
 
 
-def clips_an_hour(step: float, steps: int, batch: int, seconds: float, decoding: Decoding | None) -> float:
-    """Clips as long as a window that one device samples and decodes in an hour, whatever is done beside it.
+def clips_per_hour(step: float, steps: int, batch: int, seconds: float, decoding: Decoding | None) -> float:
+    """Number of clips as long as a window that one device samples and decodes in an hour.
 
     Args:
-        step: seconds that a step of a batch takes.
-        steps: of one sampling.
+        step: seconds per step of a batch.
+        steps: number of steps of one sampling.
         seconds: length of a window.
-        decoding: of the autoencoder; sampling alone if left out.
+        decoding: cost of decoding; only sampling is counted if left out.
     """
     return 3600 / (steps * step / batch + (seconds / decoding.speed if decoding else 0.0))
 
 
 def matrix_rate(device: torch.device, dtype: torch.dtype) -> float:
-    """TFLOP/s of products of square matrices, the best of some."""
+    """Rate of products of square matrices in TFLOP/s, the best of several."""
     side = 8192 if device.type == "cuda" else 2048
     a, b = (torch.randn(side, side, device=device, dtype=dtype) for _ in range(2))
     return 2 * side**3 / min(_timed(device, lambda: a @ b) for _ in range(TURNS)) / 1e12
 
 
 def random_conditions(config: ModelConfig, batch: int, device: torch.device) -> Conditions:
-    """Something of the right shapes, the same every time."""
+    """Random conditions of the right shapes, the same every time."""
     chance = torch.Generator().manual_seed(0)
 
     def normal(*shape: int) -> Tensor:
@@ -130,7 +130,7 @@ def random_conditions(config: ModelConfig, batch: int, device: torch.device) -> 
     )
 
 
-def plainly(conditions: Conditions) -> Conditions:
+def with_null_half(conditions: Conditions) -> Conditions:
     """Conditions followed by guidance's null half: zero tokens, no curve and no key."""
 
     def both(x: Tensor) -> Tensor:
@@ -152,12 +152,12 @@ def plainly(conditions: Conditions) -> Conditions:
 @torch.inference_mode()
 def measure(
     size: str, batch: int, device: torch.device, dtype: torch.dtype, rate: float, compiling: bool = False
-) -> Steps:
-    """Steps of a network with random weights; `rate` is that of matrix products, in TFLOP/s."""
+) -> StepCost:
+    """Cost of steps of a network with random weights; `rate` is that of matrix products, in TFLOP/s."""
     config = replace(config_of(size), predictor=PredictorConfig(64, 1))
     torch.manual_seed(0)
     with device:
-        model = DiffV2M(config, parts=("dit",)).eval().requires_grad_(False).lower(dtype)
+        model = DiffV2M(config, parts=("dit",)).eval().requires_grad_(False).to_precision(dtype)
     x = torch.randn(batch, config.latent_channels, config.lengths.window_latents).to(device)
     ways = _ways(model, random_conditions(config, batch, device), x)
     expected = ways["plain"]()
@@ -171,7 +171,7 @@ def measure(
     turns = [[_timed(device, way) for way in ways.values()] for _ in range(TURNS)]
     slow, quick, *rest = (min(each) for each in zip(*turns, strict=True))
     work = _work(model, config, device) * batch
-    return Steps(
+    return StepCost(
         size=size,
         fusion=config.fusion,
         batch=batch,
@@ -186,30 +186,32 @@ def measure(
     )
 
 
-def plain_velocity(model: DiffV2M, conditions: Conditions, guidance: float) -> Callable[[Tensor, Tensor], Tensor]:
-    """Guidance as the released code has it, both halves through the whole network: `(x, t [clips])` -> velocity."""
-    doubled = plainly(conditions)
+def reference_velocity(model: DiffV2M, conditions: Conditions, guidance: float) -> Callable[[Tensor, Tensor], Tensor]:
+    """Guidance as in the released code, with both halves through the whole network: `(x, t [clips])` -> velocity."""
+    doubled = with_null_half(conditions)
 
     @torch.inference_mode()
     def velocity(x: Tensor, t: Tensor) -> Tensor:
-        conditioned, null = model.dit(torch.cat((x, x)), torch.cat((t, t)), doubled).chunk(2)
+        conditioned, null = model.dit(
+            torch.cat((x, x)), torch.cat((t, t)), model.dit.precompute(doubled, x.shape[-1])
+        ).chunk(2)
         return null + guidance * (conditioned - null)
 
     return velocity
 
 
 def _ways(model: DiffV2M, conditions: Conditions, x: Tensor) -> dict[str, Callable[[], Tensor]]:
-    """The ways to make a step of `x` [batch, channels, frames]."""
+    """The two ways to compute a step for `x` [batch, channels, frames]."""
     plain, guided = (
-        plain_velocity(model, conditions, GUIDANCE),
-        model.guided(conditions, x.shape[-1], GUIDANCE, (TIME,)),
+        reference_velocity(model, conditions, GUIDANCE),
+        model.make_guided(conditions, x.shape[-1], GUIDANCE, (TIME,)),
     )
     return {"plain": lambda: plain(x, x.new_full((len(x),), TIME)), "fast": lambda: guided(x, TIME)}
 
 
 def _work(model: DiffV2M, config: ModelConfig, device: torch.device) -> float:
-    """Floating point operations of a fast step of one clip. Attention is counted where it is plain products."""
-    guided = model.guided(random_conditions(config, 1, device), config.lengths.window_latents, GUIDANCE, (TIME,))
+    """Number of floating point operations of a fast step for one clip; attention is counted as plain products."""
+    guided = model.make_guided(random_conditions(config, 1, device), config.lengths.window_latents, GUIDANCE, (TIME,))
     x = torch.zeros(1, config.latent_channels, config.lengths.window_latents, device=device)
     with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
         guided(x, TIME)
@@ -218,7 +220,7 @@ def _work(model: DiffV2M, config: ModelConfig, device: torch.device) -> float:
 
 @torch.inference_mode()
 def measure_decoding(size: str, device: torch.device, dtype: torch.dtype, seconds: int = 30) -> Decoding | None:
-    """Decoding of one clip, by chunks as in a run; None where the library of the released autoencoder is missing."""
+    """Cost of decoding one clip in chunks as in a run; None where the released autoencoder's library is missing."""
     config = config_of(size)
     torch.manual_seed(0)
     try:
@@ -226,7 +228,7 @@ def measure_decoding(size: str, device: torch.device, dtype: torch.dtype, second
     except ImportError:
         return None
     model.autoencoder.fuse()
-    model.lower(dtype)
+    model.to_precision(dtype)
     latents = torch.randn(1, config.latent_channels, config.lengths.latents_of(seconds)).to(device)
     if device.type == "cuda":
         torch.cuda.reset_peak_memory_stats(device)
@@ -250,8 +252,8 @@ def _memory(device: torch.device) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**10
 
 
-def machine_facts(device: torch.device) -> dict[str, str]:
-    """What the figures hold for."""
+def machine_info(device: torch.device) -> dict[str, str]:
+    """Names and values that say for which machine the figures hold."""
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or platform.machine()
     return {
         "device": name,
@@ -266,42 +268,46 @@ def bench(
     batches: Sequence[int],
     device: torch.device,
     dtype: torch.dtype,
-    say: Callable[[str], None] = lambda line: None,
+    emit: Callable[[str], None] = lambda line: None,
     *,
     compiling: bool = False,
 ) -> dict[str, Any]:
-    """All figures, for machines; each is said as soon as it is known."""
-    rate, facts = matrix_rate(device, dtype), machine_facts(device)
-    say(", ".join(f"{name} {value}" for name, value in facts.items()))
-    say(f"products of matrices: {rate:.2f} TFLOP/s in {str(dtype).removeprefix('torch.')}")
-    found, decodings = list[Steps](), list[Decoding]()
+    """Measure everything; `emit` gets a line for people as soon as each figure is known.
+
+    Returns:
+        All figures, as they are written as JSON.
+    """
+    rate, facts = matrix_rate(device, dtype), machine_info(device)
+    emit(", ".join(f"{name} {value}" for name, value in facts.items()))
+    emit(f"products of matrices: {rate:.2f} TFLOP/s in {str(dtype).removeprefix('torch.')}")
+    found, decodings = list[StepCost](), list[Decoding]()
     for size in sizes:
         decoding = measure_decoding(size, device, dtype)
         if decoding is None:
-            say(f"{size}: decoding is not measured, stable-audio-tools is not installed; clips an hour are without it")
+            emit(f"{size}: decoding is not measured, stable-audio-tools is not installed; clips an hour are without it")
         else:
             decodings.append(decoding)
-            say(f"{size}: decodes {decoding.speed:.1f} s of sound a second; {decoding.memory:.0f} MiB")
+            emit(f"{size}: decodes {decoding.speed:.1f} s of sound a second; {decoding.memory:.0f} MiB")
         config = config_of(size)
         default, window = config.sampling.steps, float(config.steps)
         for batch in batches:
             found.append(steps := measure(size, batch, device, dtype, rate, compiling))
-            say(
+            emit(
                 f"{size} ({steps.fusion}), batch {batch}: plain {steps.plain:.3f} s, fast {steps.fast:.3f} s, "
                 f"{steps.gain:.2f} times; {steps.teraflops:.3f} TFLOP/s, {steps.share:.0%} of products; "
                 f"error {steps.error:.0e}; {steps.memory:.0f} MiB"
             )
             fast, released = (
-                clips_an_hour(step, count, batch, window, decoding)
+                clips_per_hour(step, count, batch, window, decoding)
                 for step, count in ((steps.fast, default), (steps.plain, RELEASED_STEPS))
             )
-            say(
+            emit(
                 f"  {fast:.0f} clips of {window:.0f} s an hour with {default} steps; "
                 f"plainly, with {RELEASED_STEPS}, {released:.0f}"
             )
             if steps.compiled:
                 seconds, warm_up = steps.compiled
-                say(
+                emit(
                     f"  compiled: {seconds:.3f} s, {steps.fast / seconds:.2f} times, after {warm_up:.0f} s at the start"
                 )
     return {
@@ -313,7 +319,7 @@ def bench(
 
 
 def device_of(name: str) -> torch.device:
-    """`auto` is a GPU where there is one."""
+    """Device of a name; `auto` is a GPU where there is one."""
     return torch.device(name if name != "auto" else "cuda" if torch.cuda.is_available() else "cpu")
 
 

@@ -1,4 +1,4 @@
-"""What a Diff-V2M network is made of, read from `model_config.json` in the released layout."""
+"""Configuration of a Diff-V2M model, read from `model_config.json` in the released layout."""
 
 from __future__ import annotations
 
@@ -9,15 +9,16 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from models.errors import UserError
 from models.lengths import Lengths
 
 
-class ConfigError(ValueError):
-    """A model configuration that cannot be built, in one line that names the entry."""
+class ConfigError(UserError):
+    """A model configuration that cannot be used, in one line that names the entry."""
 
 
 class Rhythm(StrEnum):
-    """Representation of the rhythm condition: onset strength (1 value a second), log-mel or tempogram (16)."""
+    """Representation of the rhythm condition: onset strength (1 value per second), log-mel or tempogram (16)."""
 
     ODF = "odf"
     MEL = "mel"
@@ -25,6 +26,7 @@ class Rhythm(StrEnum):
 
     @property
     def width(self) -> int:
+        """Number of values per second."""
         return 1 if self is Rhythm.ODF else 16
 
 
@@ -44,14 +46,14 @@ class Residual(StrEnum):
 
 @dataclass(frozen=True)
 class NumberRange:
-    """Range of an `int` or `number` conditioner; values outside are clamped."""
+    """Range of an `int` or `number` conditioner; values outside of it are clamped."""
 
     low: float
     high: float
 
 
 class GlobalCond(StrEnum):
-    """How the timestep and the global vector reach the blocks: as a token in front (as released), or by adaLN."""
+    """Way in which timestep and global vector reach the blocks: as a prepended token (as released), or by adaLN."""
 
     PREPEND = "prepend"
     ADALN = "adaLN"
@@ -64,14 +66,15 @@ class CurveConfig:
     See `models.features.rhythm_curve`.
 
     Attributes:
-        stride: latents of one step of the curve; 1 is a curve at the latent rate.
-        channels: numbers of a step.
+        stride: latents per step of the curve; 1 is a curve at the latent rate.
+        channels: numbers per step.
         pace: channels of the picture's pace, at the same rate, that the predictor reads (`models.features.motion`).
         groove: whether the predictor chooses a steady beat first, which the curve then has
             (`models.features.beat_grid`).
-        drawn: whether the predictor draws a curve, as the DiT draws latents, instead of giving the likeliest one.
-            The mean of all that may be has no quiet and no loud seconds; music that follows it has none either.
-        calibrated: whether predicted curves are spread as those of music are (`models.networks.calibration`).
+        drawn: whether the predictor samples a curve, as the DiT samples latents, instead of giving the likeliest one.
+            The mean of all possible curves has no quiet and no loud seconds; music that follows it has none either.
+        calibrated: whether predicted curves are given the distribution of those of music
+            (`models.networks.calibration`).
     """
 
     stride: int = 1
@@ -82,8 +85,12 @@ class CurveConfig:
     calibrated: bool = False
 
     def check(self) -> None:
-        """Raises ConfigError: a number is not one that a curve can have."""
-        least_pace = 2 if self.groove else 1  # the beats of a groove go by the cuts, the second channel
+        """Check the numbers.
+
+        Raises:
+            ConfigError: a number is out of its range.
+        """
+        least_pace = 2 if self.groove else 1  # a groove is fitted to the cuts, which are the second channel
         for name, low, high in (("stride", 1, 64), ("channels", 1, 3), ("pace", least_pace, 2)):
             value = getattr(self, name)
             if type(value) is not int or not low <= value <= high:
@@ -94,12 +101,12 @@ class CurveConfig:
 
 @dataclass(frozen=True)
 class Sampling:
-    """How a model is sampled unless told otherwise.
+    """Default settings of sampling for a model.
 
     Attributes:
-        steps: calls of the network. 32 of `dpm` come nearer to the solution than the released script's 250 of `ddim`.
-        guidance: how closely the music follows its conditions; 1 is as trained.
-        rhythm_guidance: how closely a drawn rhythm follows the picture.
+        steps: calls of the network. 32 steps of `dpmpp_3m` come nearer to the solution than 250 of `ddim`, as released.
+        guidance: guidance scale of the music; 1 is no guidance.
+        rhythm_guidance: guidance scale of a sampled rhythm.
     """
 
     steps: int = 32
@@ -109,29 +116,31 @@ class Sampling:
 
 @dataclass(frozen=True)
 class PredictorConfig:
-    """Rhythm predictor. The released code fixes these sizes, so the tensors decide, not the configuration."""
+    """Size of the rhythm predictor. The released code fixes it, so it is read from the tensors of a checkpoint."""
 
     width: int = 512
     depth: int = 12
 
     @property
     def heads(self) -> int:
+        """Number of attention heads."""
         return max(1, self.width // 64)
 
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """A Diff-V2M model. Sizes in channels; lengths in `lengths`.
+    """Configuration of a Diff-V2M model; widths are numbers of channels.
 
-    Time-aware conditioning, off as released:
+    The attributes below are our own extensions, which the released configuration leaves off:
 
     Attributes:
         positions: whether condition tokens and latents carry their seconds in cross-attention.
         curve: the rhythm curve at the DiT's input.
-        global_type, patch, conv_kernel: of the DiT: see `GlobalCond`; latents of one token; width, in tokens, of a
-            depthwise convolution before self-attention (0: none).
-        color_hidden: width between the two layers that make color tokens.
-        key: whether the DiT is told the music's key, whose mode the picture chooses (`models.features.key`).
+        global_type: see `GlobalCond`.
+        patch: latents per token of the DiT.
+        conv_kernel: width, in tokens, of a depthwise convolution before self-attention; 0 for none.
+        color_hidden: width between the two layers of the color encoder.
+        key: whether the DiT is given the music's key, whose mode the picture chooses (`models.features.key`).
     """
 
     lengths: Lengths
@@ -164,19 +173,21 @@ class ModelConfig:
 
     @property
     def curve_rate(self) -> float:
-        """Steps of the rhythm curve a second; of the latents if there is no curve."""
+        """Steps of the rhythm curve per second; latents per second if there is no curve."""
         return self.lengths.latent_rate / (self.curve.stride if self.curve else 1)
 
     @property
     def steps(self) -> int:
-        """Condition steps of a window, one a second."""
+        """Condition steps of a window, one per second."""
         return self.lengths.window_seconds
 
     @property
     def head_width(self) -> int:
+        """Width of one attention head."""
         return self.width // self.heads
 
     def with_predictor(self, width: int, depth: int) -> ModelConfig:
+        """The same model with a rhythm predictor of another size."""
         return replace(self, predictor=PredictorConfig(width, depth))
 
     @classmethod
@@ -188,10 +199,10 @@ class ModelConfig:
         """
         try:
             raw = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, UnicodeDecodeError) as fault:
-            raise ConfigError(f"cannot read the model configuration {path}: {fault}") from fault
-        except json.JSONDecodeError as fault:
-            raise ConfigError(f"{path} is not JSON: {fault}") from fault
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"cannot read the model configuration {path}: {error}") from error
+        except json.JSONDecodeError as error:
+            raise ConfigError(f"{path} is not JSON: {error}") from error
         return cls.from_dict(raw)
 
     @classmethod
@@ -205,9 +216,9 @@ class ModelConfig:
             return cls._from_dict(raw)
         except ConfigError:
             raise
-        except (KeyError, TypeError, ValueError, AttributeError) as fault:
-            what = f"entry {fault} is missing" if isinstance(fault, KeyError) else str(fault)
-            raise ConfigError(f"model configuration: {what}; expected a Diff-V2M model_config.json") from fault
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            what = f"entry {error} is missing" if isinstance(error, KeyError) else str(error)
+            raise ConfigError(f"model configuration: {what}; expected a Diff-V2M model_config.json") from error
 
     @classmethod
     def _from_dict(cls, raw: dict[str, Any]) -> ModelConfig:

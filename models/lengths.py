@@ -6,40 +6,41 @@ import math
 from dataclasses import dataclass
 
 TAIL = 0.25
-"""Seconds by which a video may run past its last whole second before that second counts as one of its own.
+"""Seconds by which a video may run past its last whole second before another second is counted.
 
-Clips called "30 s" last 30.03 s as often as 30.00 s; counting that tail would cost each of them a second window.
+Clips called "30 s" last 30.03 s as often as 30.00 s; with another second, each of them would need a second window.
 """
 
 
 def whole_seconds(duration: float) -> int:
-    """Seconds that a video of `duration` seconds is described by, one feature each: at least 1."""
+    """Number of seconds, at least 1, that describe a video of `duration` seconds, with one feature each."""
     return max(1, math.ceil(duration - TAIL))
 
 
 @dataclass(frozen=True)
 class Window:
-    """A stretch of the video that the network sees at once: whole seconds [start, stop)."""
+    """A part of a video that the network sees at once: the whole seconds from `start` up to `stop`."""
 
     start: int
     stop: int
 
     @property
     def seconds(self) -> int:
+        """Length in whole seconds."""
         return self.stop - self.start
 
 
 @dataclass(frozen=True)
 class Lengths:
-    """The lengths of a model, derived from four numbers of its configuration.
+    """All lengths of a model, derived from a few numbers of its configuration.
 
     Attributes:
-        sample_rate: samples a second.
-        downsampling: samples of one latent.
-        sample_size: samples of a training clip.
-        window_seconds: condition steps of a window, one a second.
-        overlap_seconds: the least overlap of neighbouring windows of a long video.
-        short_windows: seconds of shorter windows, rising, for videos that need no whole one; none as released, where
+        sample_rate: samples per second.
+        downsampling: samples per latent.
+        sample_size: number of samples of a training clip.
+        window_seconds: length of a window in seconds, which is its number of condition steps.
+        overlap_seconds: the least overlap of neighboring windows of a long video.
+        short_windows: lengths in seconds, rising, of shorter windows for short videos. There are none as released:
             every video takes the time of a whole window.
     """
 
@@ -52,30 +53,30 @@ class Lengths:
 
     @property
     def latent_rate(self) -> float:
-        """Latents a second."""
+        """Latents per second."""
         return self.sample_rate / self.downsampling
 
     @property
     def trained_latents(self) -> int:
-        """Latents of a training clip (released: 645 for 30 s, the last 46 ms are cut)."""
+        """Number of latents of a training clip (released: 645 for 30 s; the last 46 ms are cut)."""
         return self.sample_size // self.downsampling
 
     @property
     def window_latents(self) -> int:
-        """Latents of a whole window: see `window_latents_of`."""
+        """Number of latents of a whole window; see `window_latents_of`."""
         return self.window_latents_of(self.window_seconds)
 
     def window_latents_of(self, duration: float) -> int:
-        """Latents of each window of a video: whole seconds, the tail behind them, one for a start between two latents.
+        """Number of latents of each window of a video: whole seconds, a tail, and one for a start between two latents.
 
-        Those of the shortest window that holds the video, so that windows of many videos are of a few lengths only.
+        The shortest window that holds the video is taken, so that the windows of many videos have only a few lengths.
         """
         total = whole_seconds(duration)
         seconds = next((short for short in self.short_windows if total <= short), self.window_seconds)
         return self.latents_of(seconds + TAIL) + 1
 
     def latents_of(self, seconds: float) -> int:
-        """Latents that cover `seconds`."""
+        """Number of latents that cover `seconds`."""
         return math.ceil(round(seconds * self.latent_rate, 6))
 
     def latent_at(self, second: int) -> int:
@@ -83,11 +84,11 @@ class Lengths:
         return math.floor(round(second * self.latent_rate, 6))
 
     def samples_of(self, duration: float) -> int:
-        """Samples of exactly `duration` seconds."""
+        """Number of samples of exactly `duration` seconds."""
         return round(duration * self.sample_rate)
 
     def windows(self, duration: float) -> list[Window]:
-        """Windows that cover a video: one if it fits, else full ones, spread evenly, with at least the overlap.
+        """Windows that cover a video: one if it fits, else whole ones, spread evenly, with at least the overlap.
 
         Raises:
             ValueError: the duration is not a positive number.

@@ -1,4 +1,4 @@
-"""What numbers networks compute with, and whether their blocks can be compiled."""
+"""Precision of the networks, and whether their blocks can be compiled on this machine."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ COMPILERS = ("g++", "clang++", "c++")
 
 
 def dtype_of(precision: str, device: str) -> torch.dtype:
-    """Numbers of one of `PRECISIONS`: `auto` is bfloat16 on a GPU, float16 on one that knows none, float32 elsewhere.
+    """Number type for one of `PRECISIONS`: `auto` is bfloat16 on a GPU (float16 on one without it), else float32.
 
     Raises:
         ConfigError: there is no such precision.
@@ -34,7 +34,11 @@ def dtype_of(precision: str, device: str) -> torch.dtype:
 
 
 def check_compiler() -> None:
-    """Raises ConfigError if torch would find no compiler for its kernels."""
+    """Check that torch would find a compiler for its kernels.
+
+    Raises:
+        ConfigError: there is none on the PATH.
+    """
     wanted = [os.environ["CXX"]] if os.environ.get("CXX") else COMPILERS
     if not any(map(shutil.which, wanted)):
         raise ConfigError(f"compiling needs a C++ compiler ({', '.join(wanted)}), none is on the PATH: leave it out")

@@ -1,4 +1,4 @@
-"""Something told again and again beside other work."""
+"""A function that is called again and again in a thread, beside other work."""
 
 from __future__ import annotations
 
@@ -8,19 +8,22 @@ from contextlib import contextmanager
 
 
 @contextmanager
-def told_every(interval: float, tell: Callable[[], None]) -> Iterator[None]:
-    """Call `tell` every so many seconds in a thread until the work inside ends, and once more then."""
+def run_every(interval: float, function: Callable[[], None]) -> Iterator[None]:
+    """Calls a function every `interval` seconds in a thread while the block runs, and once more when the block ends.
+
+    The last call happens in the caller's thread, whether the block ends well or with an exception.
+    """
     ended = threading.Event()
 
-    def watch() -> None:
+    def repeat() -> None:
         while not ended.wait(interval):
-            tell()
+            function()
 
-    thread = threading.Thread(target=watch, daemon=True)
+    thread = threading.Thread(target=repeat, daemon=True)
     thread.start()
     try:
         yield
     finally:
         ended.set()
         thread.join(10)
-        tell()
+        function()

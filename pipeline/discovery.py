@@ -1,4 +1,4 @@
-"""What a person names as sources, as the manifest: one row a video, with the ids that everything later hangs on."""
+"""Discovery: the sources that a person names become a manifest, one row per video, with the ids that all else uses."""
 
 from __future__ import annotations
 
@@ -13,32 +13,42 @@ from typing import NoReturn
 
 import pyarrow as pa
 
+from models.errors import UserError
 from pipeline.storage.errors import StorageError, printable
 from pipeline.storage.storage import Storage
 from stages.contracts import MANIFEST, Row, rows_of, table_of
 
-KEPT_SUFFIXES = ("mp4", "m4v", "mov", "webm", "mkv")  # the containers that are written; the others become .mkv
+KEPT_SUFFIXES = ("mp4", "m4v", "mov", "webm", "mkv")
+"""Suffixes of the containers that are written; a video with another suffix becomes a .mkv."""
 VIDEO_SUFFIXES = (*KEPT_SUFFIXES, "avi", "mpg", "mpeg", "ts", "mts", "m2ts", "wmv", "flv", "3gp", "ogv")
-BESIDE = (".wav", ".json")  # what is written beside every scored video
+SUFFIXES_BESIDE = (".wav", ".json")
+"""Suffixes of the files that are written beside every scored video."""
 
-BLOCK = 16 << 10  # bytes of a sampled block
-BLOCKS = 8  # of a file that is larger than all of them together
-READERS = {"local": 8, "remote": 32}  # files read at once: reading is waiting, on a bucket above all
+BLOCK_BYTES, BLOCKS = 16 << 10, 8
+"""Size and number of the blocks that a content id is made of, for a file that is larger than all blocks together."""
+READERS = {"local": 8, "remote": 32}
+"""Files that are read at once: reading is mostly waiting, above all for a bucket."""
 
 
-class SourceError(ValueError):
-    """The sources, or the destination beside them, cannot be used: one line that says why and what to do."""
+class SourceError(UserError):
+    """The sources, or the destination together with them, cannot be used."""
 
 
 @dataclass(frozen=True)
-class _Found:
-    """A video that a source led to, before it is read."""
+class _FoundVideo:
+    """A video that a source led to, before it is read.
 
-    source: str  # as the person wrote it
+    Attributes:
+        storage: storage that holds it.
+        name: its path below the storage's root.
+        size: its size in bytes.
+        output: path of the scored video below the destination.
+    """
+
     storage: Storage
-    name: str  # below `storage`
+    name: str
     size: int
-    output: str  # below the destination
+    output: str
 
     @property
     def uri(self) -> str:
@@ -48,17 +58,19 @@ class _Found:
 def discover(
     sources: Sequence[str], destination: Storage, limit: int | None = None, *, scores: bool = True
 ) -> pa.Table:
-    """The manifest of all videos that the sources lead to, sorted by output.
+    """Returns the manifest of all videos that the sources lead to, sorted by output.
 
-    A folder or prefix gives the files below it that end like a video (`VIDEO_SUFFIXES`) and are not hidden; a file
-    that is named itself is taken whatever it is called. A video below a folder keeps its relative path at the
+    A folder or prefix stands for the files below it that have a suffix of `VIDEO_SUFFIXES` and are not hidden. A file
+    that is named itself is taken whatever its suffix. A video below a folder keeps its relative path at the
     destination. A file that cannot be read is a row with an error.
 
-    Two outputs that differ only in case or in the form of their accents count as one: a result is carried to disks
-    that cannot tell them apart.
+    Two outputs that differ only in case or in the Unicode form of their accents count as the same, because results may
+    be copied to disks that cannot tell them apart.
 
     Args:
-        limit: take only the first so many of the sorted videos.
+        sources: files, folders or prefixes of buckets, as a person writes them.
+        destination: storage that takes the results.
+        limit: number of videos to take at most, the first of the sorted ones.
         scores: whether results are to be written under the videos' names, which must then not collide.
 
     Raises:
@@ -71,49 +83,54 @@ def discover(
         raise SourceError(f"--limit must be at least 1, got {limit}")
     try:
         found = [video for source in sources for video in _explore(source, destination)]
-    except StorageError as fault:
-        raise SourceError(str(fault)) from None
+    except StorageError as error:
+        raise SourceError(str(error)) from None
     unique = {(video.uri, video.output): video for video in found}  # the same file named twice is one video
     videos = sorted(unique.values(), key=lambda video: _utf8(video.output))
     if scores:
         _refuse_collisions(videos)
         _refuse_overwriting(videos, destination)
     chosen = videos[:limit]
-    far = any(not video.storage.local for video in chosen)
-    with ThreadPoolExecutor(READERS["remote" if far else "local"]) as readers:
+    remote = any(not video.storage.local for video in chosen)
+    with ThreadPoolExecutor(READERS["remote" if remote else "local"]) as readers:
         return table_of(list(readers.map(_row, chosen)), MANIFEST)
 
 
 def reread(manifest: pa.Table) -> pa.Table:
-    """A manifest whose rows that could not be read were looked at once more."""
-    return table_of([_again(row) if row["error"] else row for row in rows_of(manifest)], MANIFEST)
+    """Returns a manifest after another attempt to read the files of rows that have an error."""
+    return table_of([_read_again(row) if row["error"] else row for row in rows_of(manifest)], MANIFEST)
 
 
-def _again(row: Row) -> Row:
+def _read_again(row: Row) -> Row:
     try:
         storage, name = Storage.locate(row["uri"])
-        found = _row(_Found(row["uri"], storage, name, storage.size(name) or 0, row["output"]))
+        found = _row(_FoundVideo(storage, name, storage.size(name) or 0, row["output"]))
     except StorageError:
         return row
     return row if "error" in found else found
 
 
 def content_id(storage: Storage, name: str, size: int) -> str:
-    """Hexadecimal SHA-256 of a file's size and of blocks of it: what its noise is drawn from.
+    """Returns the content id of a file: a hexadecimal SHA-256 of its size and of blocks of it, the noise's seed.
 
-    Files up to 128 KiB are read whole; of larger ones eight blocks of 16 KiB, the first, the last and six evenly
-    between, so that a bucket of large videos need not be downloaded to be listed. Two files of the same size that
-    differ only between those blocks get the same id: a re-encoded, cut or re-tagged video never does, a file patched in
-    place in the middle may, and is then taken for the old one if its name is the same too.
+    Files up to 128 KiB are read whole. Of larger ones eight blocks of 16 KiB are read: the first, the last and six
+    evenly between, so that a bucket of large videos need not be downloaded to be listed. Two files of the same size
+    that differ only between those blocks get the same id. A re-encoded, cut or re-tagged video always gets another id.
+    A file that was patched in place in the middle may not, and is then taken for the old one if its name is the same.
+
+    Args:
+        storage: storage that holds the file.
+        name: its path below the storage's root.
+        size: its size in bytes.
 
     Raises:
         StorageError: it cannot be read, or has another size by now.
     """
-    whole = size <= BLOCK * BLOCKS
-    offsets = [0] if whole else [(size - BLOCK) * i // (BLOCKS - 1) for i in range(BLOCKS)]
-    length = size + 1 if whole else BLOCK  # one more shows that it has grown
+    whole = size <= BLOCK_BYTES * BLOCKS
+    offsets = [0] if whole else [(size - BLOCK_BYTES) * i // (BLOCKS - 1) for i in range(BLOCKS)]
+    length = size + 1 if whole else BLOCK_BYTES  # one byte more shows a file that has grown
     blocks = storage.ranges(name, [(offset, length) for offset in offsets])
-    if sum(map(len, blocks)) != (size if whole else BLOCK * BLOCKS):
+    if sum(map(len, blocks)) != (size if whole else BLOCK_BYTES * BLOCKS):
         raise StorageError("CutShort", f"{storage.uri(name)}: it changed while it was read; try again")
     digest = hashlib.sha256(f"{size}\n".encode())
     for block in blocks:
@@ -122,12 +139,12 @@ def content_id(storage: Storage, name: str, size: int) -> str:
 
 
 def item_id(content: str, output: str) -> str:
-    """32 hexadecimal digits of a content id and an output's name: two copies of one clip are two items."""
+    """Returns the item id, 32 hexadecimal digits: a hash of content id and output, so two copies are two items."""
     return hashlib.sha256(content.encode() + b"\0" + _utf8(output)).hexdigest()[:32]
 
 
 def output_of(name: str) -> str:
-    """Where a video called `name` (a relative path) goes below the destination: its suffix kept or turned to .mkv."""
+    """Returns the output of a video: its relative path, with its suffix if that is kept (`KEPT_SUFFIXES`) or .mkv."""
     path = PurePosixPath(name)
     suffix = path.suffix.lower()
     kept = suffix if suffix[1:] in KEPT_SUFFIXES else ".mkv"
@@ -135,15 +152,20 @@ def output_of(name: str) -> str:
 
 
 def written_for(output: str) -> list[str]:
-    """The names of all files that are written for one output: the video and what stands beside it."""
-    return [output, *(str(PurePosixPath(output).with_suffix(suffix)) for suffix in BESIDE)]
+    """Returns the names of all files that are written for one output: the video and the files beside it."""
+    return [output, *(str(PurePosixPath(output).with_suffix(suffix)) for suffix in SUFFIXES_BESIDE)]
 
 
-def _explore(source: str, destination: Storage) -> list[_Found]:
+def _explore(source: str, destination: Storage) -> list[_FoundVideo]:
+    """Returns the videos that one source leads to.
+
+    Raises:
+        SourceError, StorageError: the source does not exist, holds no video, or overlaps with the destination.
+    """
     storage = Storage.open(source)
     if _is_file(storage):
         folder, name = Storage.locate(storage.url)
-        return [_Found(source, folder, name, folder.size(name) or 0, destination.spelling(output_of(name)))]
+        return [_FoundVideo(folder, name, folder.size(name) or 0, destination.spelling(output_of(name)))]
     _refuse_overlap(source, storage, destination)
     if storage.local:
         if not os.path.exists(storage.root):
@@ -156,11 +178,15 @@ def _explore(source: str, destination: Storage) -> list[_Found]:
         held = f"none of its {len(files)} files is a video" if files else "there are no files below it"
         looked = ", ".join(f".{suffix}" for suffix in VIDEO_SUFFIXES)
         raise SourceError(f"{printable(source)}: {held}; looked for names that end in {looked}")
-    return [_Found(source, storage, f.name, f.size, destination.spelling(output_of(f.name))) for f in videos]
+    return [_FoundVideo(storage, f.name, f.size, destination.spelling(output_of(f.name))) for f in videos]
 
 
 def _is_file(storage: Storage) -> bool:
-    """Whether a source is one file or object; a bucket or key that is refused, or not there, raises."""
+    """Returns whether a source is one file or object.
+
+    Raises:
+        StorageError: the bucket does not exist, or refuses to be read.
+    """
     if storage.local:
         return os.path.isfile(storage.root)
     storage.check()
@@ -171,7 +197,11 @@ def _is_file(storage: Storage) -> bool:
 
 
 def _refuse_overlap(source: str, storage: Storage, destination: Storage) -> None:
-    """A destination at or inside a source would be scored itself the next time."""
+    """Refuses a destination at or inside a source, because its results would be scored the next time.
+
+    Raises:
+        SourceError: they overlap.
+    """
     if storage.scheme != destination.scheme:
         return
     if storage.local:
@@ -187,7 +217,7 @@ def _refuse_overlap(source: str, storage: Storage, destination: Storage) -> None
 
 
 def _is_same_or_inside(path: str, folder: str) -> bool:
-    """Whether a resolved path is a folder or lies inside, however both are spelled or linked."""
+    """Returns whether a resolved path is a folder or lies inside it, however both are spelled or linked."""
     try:
         wanted = os.stat(folder)
     except OSError:
@@ -201,28 +231,38 @@ def _is_same_or_inside(path: str, folder: str) -> bool:
     return False
 
 
-def _refuse_collisions(videos: Iterable[_Found]) -> None:
-    owners: dict[str, tuple[_Found, str]] = {}
+def _refuse_collisions(videos: Iterable[_FoundVideo]) -> None:
+    """Refuses videos of which two would write the same file, or one a file where the other needs a folder.
+
+    Raises:
+        SourceError: two videos collide.
+    """
+    owners: dict[str, tuple[_FoundVideo, str]] = {}
     for video in videos:
         for name in written_for(video.output):
-            other, theirs = owners.setdefault(_folded(name), (video, name))
+            other, other_name = owners.setdefault(_folded(name), (video, name))
             if other is not video:
-                _collide(other, video, theirs, name)
+                _raise_collision(other, video, other_name, name)
     for video in {id(video): video for video, _ in owners.values()}.values():
         for parent in PurePosixPath(_folded(video.output)).parents:
             if taken := owners.get(str(parent)):
-                _collide(taken[0], video, taken[1], video.output)
+                _raise_collision(taken[0], video, taken[1], video.output)
 
 
-def _collide(first: _Found, second: _Found, theirs: str, name: str) -> NoReturn:
-    both = printable(theirs) if theirs == name else f"{printable(theirs)} and {printable(name)}"
+def _raise_collision(first: _FoundVideo, second: _FoundVideo, first_name: str, second_name: str) -> NoReturn:
+    names = dict.fromkeys((printable(first_name), printable(second_name)))
     raise SourceError(
-        f"{printable(first.uri)} and {printable(second.uri)} would both be written to {both}; "
+        f"{printable(first.uri)} and {printable(second.uri)} would both be written to {' and '.join(names)}; "
         "rename one of them, or score them to different destinations"
     )
 
 
-def _refuse_overwriting(videos: Sequence[_Found], destination: Storage) -> None:
+def _refuse_overwriting(videos: Sequence[_FoundVideo], destination: Storage) -> None:
+    """Refuses videos whose results would be written over a source.
+
+    Raises:
+        SourceError: a result would replace a source.
+    """
     places = {_place(video): video for video in videos if video.storage.scheme == destination.scheme}
     root = (os.path.realpath(destination.root) if destination.local else destination.url).rstrip("/")
     for video in videos:
@@ -234,26 +274,29 @@ def _refuse_overwriting(videos: Sequence[_Found], destination: Storage) -> None:
                 )
 
 
-def _place(video: _Found) -> str:
-    """Where a source's content really is."""
+def _place(video: _FoundVideo) -> str:
+    """Returns the location of a video's content, with symbolic links resolved."""
     return os.path.realpath(video.uri) if video.storage.local else video.uri
 
 
-def _row(video: _Found) -> Row:
+def _row(video: _FoundVideo) -> Row:
+    """Returns the manifest's row of a video, with an error if the file cannot be read."""
     # Arrow holds Unicode text only, and a Linux file name need not be any.
     uri, output = (_utf8(text).decode() for text in (video.uri, video.output))
     row: Row = {"uri": uri, "output": output, "size": video.size}
     try:
         content = content_id(video.storage, video.name, video.size)
-    except StorageError as fault:
+    except StorageError as error:
         content = hashlib.sha256(f"{uri}\0{video.size}".encode()).hexdigest()
-        row["error"] = {"stage": "source", "type": "Unreadable", "message": str(fault)}
+        row["error"] = {"stage": "source", "type": "Unreadable", "message": str(error)}
     return row | {"content_id": content, "item_id": item_id(content, output)}
 
 
 def _folded(name: str) -> str:
+    """Returns a name without the differences that some disks cannot tell apart."""
     return unicodedata.normalize("NFC", name).casefold()
 
 
 def _utf8(text: str) -> bytes:
+    """Returns a name as UTF-8; bytes of a file name that are no UTF-8 are written as escapes."""
     return text.encode("utf-8", "backslashreplace")

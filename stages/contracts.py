@@ -1,7 +1,8 @@
-"""What travels between the stages: one Arrow schema for each arrow of a clip's way, and the rows behind it.
+"""Contracts between the stages: one Arrow schema for each table of a clip's way, and conversion to and from rows.
 
-One row is one video, from the manifest to the last table. A schema names every column of its table; `check`
-holds a table to it at the boundary. Arrays of any shape travel as `tensor` columns: their shape beside their values.
+One row is one video, from the manifest to the last table. A schema names every column of its table; `Contract.check`
+checks a table against it at the boundary. Arrays of any shape travel as `tensor` columns: their shape beside their
+values.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ Row = dict[str, Any]
 
 
 class ContractError(TypeError):
-    """A table does not keep its contract: a fault of the program, never of a video."""
+    """A table does not keep its contract: an error in the program, never in a video."""
 
 
 def tensor(values: pa.DataType) -> pa.StructType:
-    """Arrow type of an array of any shape: `shape` beside its row-major `values`."""
+    """Returns the Arrow type of an array of any shape: its `shape` beside its row-major `values`."""
     return pa.struct([("shape", pa.list_(pa.int32())), ("values", pa.large_list(values))])
 
 
@@ -31,21 +32,21 @@ MEDIA = pa.struct(
         ("width", pa.int32()),  # pixels as displayed, rotation applied
         ("height", pa.int32()),
         ("fps", pa.float64()),  # mean frame rate
-        ("codec", pa.string()),  # of the video stream
+        ("codec", pa.string()),  # codec of the video stream
         ("has_audio", pa.bool_()),
     ]
 )
 OUTPUT = pa.struct([("name", pa.string()), ("path", pa.string()), ("size", pa.int64()), ("sha256", pa.string())])
 
 COMMON: dict[str, pa.DataType] = {
-    "item_id": pa.string(),  # of the content and the output's name: the ledger's key
-    "content_id": pa.string(),  # of the content alone: the noise's key
+    "item_id": pa.string(),  # hash of the content and the output's name: the key of the ledger
+    "content_id": pa.string(),  # hash of the content alone: the key of the noise
     "uri": pa.string(),
     "output": pa.string(),  # path of the scored video below the destination, with its suffix
-    "size": pa.int64(),  # bytes of the source
+    "size": pa.int64(),  # size of the source in bytes
     "duration": pa.float64(),  # seconds; null until decoded
-    "error": ERROR,  # null while all is well
-    "seconds": pa.map_(pa.string(), pa.float64()),  # wall time of each stage so far
+    "error": ERROR,  # null as long as no stage has failed
+    "seconds": pa.map_(pa.string(), pa.float64()),  # seconds of wall time of each stage so far, by its name
 }
 
 MIB = 1 << 20
@@ -53,7 +54,13 @@ MIB = 1 << 20
 
 @dataclass(frozen=True)
 class Contract:
-    """One arrow between two stages: its columns beside the common ones, and the most bytes that a row may take."""
+    """The description of the table between two stages.
+
+    Attributes:
+        name: word for error messages.
+        columns: its columns beside the common ones.
+        budget: the most bytes that a row may take.
+    """
 
     name: str
     columns: dict[str, pa.DataType]
@@ -61,24 +68,23 @@ class Contract:
 
     @property
     def schema(self) -> pa.Schema:
+        """The Arrow schema: the common columns, then the contract's own."""
         return pa.schema(list((COMMON | self.columns).items()))
 
     def check(self, table: pa.Table) -> pa.Table:
-        """Give the table back if it keeps the contract.
+        """Returns the table, its columns in the order of the schema, if it keeps the contract.
 
         Raises:
             ContractError: a column is missing, surplus or of another type, or the rows are over the byte budget.
         """
-        expected, came = self.schema, table.schema
-        missing = sorted(set(expected.names) - set(came.names))
-        surplus = sorted(set(came.names) - set(expected.names))
+        expected, actual = self.schema, table.schema
+        missing = sorted(set(expected.names) - set(actual.names))
+        surplus = sorted(set(actual.names) - set(expected.names))
         if missing or surplus:
             raise ContractError(f"{self.name}: missing columns {missing}, surplus columns {surplus}")
         for field in expected:
-            if came.field(field.name).type != field.type:
-                raise ContractError(
-                    f"{self.name}.{field.name}: expected {field.type}, got {came.field(field.name).type}"
-                )
+            if (found := actual.field(field.name).type) != field.type:
+                raise ContractError(f"{self.name}.{field.name}: expected {field.type}, got {found}")
         if table.num_rows and table.nbytes > self.budget * table.num_rows:
             each, most = table.nbytes / table.num_rows / MIB, self.budget / MIB
             raise ContractError(f"{self.name}: {each:.0f} MiB a row is over the budget of {most:.0f} MiB")
@@ -90,11 +96,11 @@ DECODED = Contract(
     "decoded",
     {
         "media": MEDIA,
-        "clip_frames": tensor(pa.uint8()),  # [seconds, size, size, 3] RGB, one a second
-        "color_frames": tensor(pa.uint8()),  # [seconds, 150, 150, 3] RGB, one a second
-        "frame_times": tensor(pa.float64()),  # [frames] seconds, every frame of the video
+        "clip_frames": tensor(pa.uint8()),  # [seconds, size, size, 3] RGB, one frame per second
+        "color_frames": tensor(pa.uint8()),  # [seconds, 150, 150, 3] RGB, one frame per second
+        "frame_times": tensor(pa.float64()),  # [frames] time in seconds of every frame of the video
         "difference": tensor(pa.float32()),  # [frames] mean absolute gray difference to the frame before, 0..255
-        "cuts": tensor(pa.float64()),  # [cuts] seconds
+        "cuts": tensor(pa.float64()),  # [cuts] times in seconds
     },
     1024 * MIB,
 )
@@ -138,14 +144,14 @@ SOUND = Contract(
     },
     512 * MIB,
 )
-LISTENED = Contract(
-    "listened",
-    FEATURES.columns | {"sound": tensor(pa.int16())},  # [samples, 2] at 44.1 kHz, from the picture's time 0 to its end
+SOURCE_AUDIO = Contract(
+    "source_audio",
+    FEATURES.columns | {"sound": tensor(pa.int16())},  # [samples, 2] at 44.1 kHz, from the video's time 0 to its end
     512 * MIB,
 )
 SEGMENTS = Contract(
     "segments",
-    {"segments": pa.large_binary()},  # Arrow IPC stream of a table of `stages.cut_segments.SEGMENT`, a row a segment
+    {"segments": pa.large_binary()},  # Arrow IPC stream: rows of `stages.cut_segments.SEGMENT`
     512 * MIB,
 )
 MUXED = Contract("muxed", {"outputs": pa.list_(OUTPUT)}, MIB)
@@ -157,14 +163,18 @@ def is_tensor(kind: pa.DataType) -> bool:
 
 
 def rows_of(table: pa.Table, columns: Iterable[str] | None = None) -> list[Row]:
-    """The table's rows as dictionaries: tensors as read-only numpy views, the rest as Python values."""
+    """Returns the rows of a table as dictionaries: tensors as read-only numpy views, the rest as Python values.
+
+    Args:
+        columns: names of the wanted columns; all if left out.
+    """
     table = table.combine_chunks()
     names = list(columns) if columns is not None else table.column_names
     return [{name: _value(table.column(name), i) for name in names} for i in range(table.num_rows)]
 
 
 def table_of(rows: Sequence[Row], contract: Contract | pa.Schema) -> pa.Table:
-    """The table of a contract, or of a schema alone, from its rows; a column that a row lacks is null there."""
+    """Returns the rows as a table of a contract or schema; a column that a row lacks is null in that row."""
     schema = contract.schema if isinstance(contract, Contract) else contract
     arrays = [_column([row.get(field.name) for row in rows], field.type) for field in schema]
     return pa.Table.from_arrays(arrays, schema=schema)

@@ -1,29 +1,31 @@
-"""Decode: a video file to pictures once a second and the pace of all its frames, in one pass."""
+"""Decode: reads a video file once, and gives its frames of each second and how much changes between all its frames."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 
-from stages.base import ItemError, Stage
+from stages.base import ItemError, Stage, process_each
 from stages.contracts import DECODED, MANIFEST, Row
-from stages.video import ffmpeg as child
-from stages.video.decode_command import command
-from stages.video.frame_reader import Reading
-from stages.video.localize import Localize, local_path
-from stages.video.streams import file_facts
-from stages.video.validation import DecodeSettings, check_file, judge
+from stages.video.decode_command import decode_command
+from stages.video.decode_settings import DecodeSettings
+from stages.video.ffmpeg import DeadlinePassed, Limits, MemoryExhausted, Pipe, run_ffmpeg
+from stages.video.frame_reader import FrameReader
+from stages.video.source_file import Localize, local_path, open_source
+from stages.video.streams import parse_media_info
+from stages.video.validation import validate
+
+UNREADABLE = "cannot read the file ({reason}): check that it is there and may be read"
 
 
 class Decode(Stage):
     """Reads each video once, in a bounded child process.
 
-    The frame of second i is the first that is shown at i seconds or later, or else the last one. Times are the file's
-    own timestamps as ffmpeg puts them out by default (the container's start is 0), so they fit a copied stream.
+    The frame of second i is the first one that is shown at i seconds or later; if there is none, the last frame. Times
+    are the file's own timestamps as ffmpeg gives them by default (the container starts at 0), so that they are also
+    right for a copy of the video stream.
 
     Args:
-        settings: see `DecodeSettings`.
+        settings: settings for reading videos.
         localize: gives a local path for a uri, for as long as its context is open.
     """
 
@@ -36,54 +38,40 @@ class Decode(Stage):
         self._localize = localize
 
     def process(self, rows: list[Row]) -> list[Row | Exception]:
-        results: list[Row | Exception] = []
-        for row in rows:
-            try:
-                with self._opened(row["uri"]) as path:
-                    results.append(decode(path, self.settings))
-            except ItemError as fault:
-                results.append(fault)
-        return results
+        return process_each(rows, self._decode)
 
-    @contextlib.contextmanager
-    def _opened(self, uri: str) -> Iterator[Path]:
-        """The local path of a uri that can be read."""
-        with contextlib.ExitStack() as stack:
-            try:
-                path = stack.enter_context(self._localize(uri))
-                check_file(path)
-            except OSError as fault:
-                reason = fault.strerror or str(fault)
-                hint = "check that it is there and may be read"
-                raise ItemError("Unreadable", f"cannot read the file ({reason}): {hint}") from None
-            yield path
+    def _decode(self, row: Row) -> Row:
+        with open_source(row["uri"], self._localize, UNREADABLE) as path:
+            return decode(path, self.settings)
 
 
 def decode(path: Path, settings: DecodeSettings) -> Row:
-    """The columns of `DECODED` for one local video file.
+    """Returns the columns of `DECODED` of one local video file.
 
     Raises:
-        ItemError: of one of the kinds NotAVideo, NoVideoStream, UnsupportedCodec, NoFrames, Truncated, TooShort,
-            TooLong, TooLarge, DecodeTimeout, DecodeMemory, DecodeFailed.
+        ItemError: one of the kinds NotAVideo, NoVideoStream, UnsupportedCodec, NoFrames, Truncated, TooShort, TooLong,
+            TooLarge, DecodeTimeout, DecodeMemory, DecodeFailed.
     """
-    reading = Reading(settings.clip_size, settings.longest)
-    limits = child.Limits(settings.deadline, settings.memory)
+    reader = FrameReader(settings.clip_size, settings.longest)
+    limits = Limits(settings.deadline, settings.memory)
     try:
         with (
-            child.Pipe(reading.take_time) as times,
-            child.Pipe(reading.take_pace) as pace,
-            child.Pipe(reading.clip.extend) as clip,
-            child.Pipe(reading.color.extend) as color,
+            Pipe(reader.read_times) as times,
+            Pipe(reader.read_motion) as motion,
+            Pipe(reader.clip_pixels.extend) as clip,
+            Pipe(reader.color_pixels.extend) as color,
         ):
-            arguments = command(path, settings, times=times.url, pace=pace.url, clip=clip.url, color=color.url)
-            # Times before frames: a frame's time is then known when the frame comes.
-            outcome = child.run(arguments, limits, [times, pace, clip, color], reading.log)
-    except child.DeadlinePassed:
+            arguments = decode_command(
+                path, settings, times=times.url, motion=motion.url, clip=clip.url, color=color.url
+            )
+            # Times stand before the frames, so that the time of a frame is known when the frame comes.
+            result = run_ffmpeg(arguments, limits, [times, motion, clip, color], reader.log)
+    except DeadlinePassed:
         hint = "cut the video into parts, or raise the deadline"
         raise ItemError("DecodeTimeout", f"decoding took more than {settings.deadline:g} s: {hint}") from None
-    except child.MemoryExhausted:
+    except MemoryExhausted:
         size = f"{settings.memory >> 20} MiB"
         raise ItemError("DecodeMemory", f"decoding needs more than {size} of memory: scale the video down") from None
-    facts = reading.facts or file_facts(outcome.log)
-    judge(path, facts, reading, outcome, settings)
-    return reading.columns(facts)
+    info = reader.info or parse_media_info(result.log)
+    validate(path, info, reader, result, settings)
+    return reader.columns(info)

@@ -1,4 +1,4 @@
-"""Sound: from latents to a waveform that is exactly as long as the video and ends with a fade."""
+"""The stage that decodes audio: latents to a waveform that is as long as the video and ends with a fade."""
 
 from __future__ import annotations
 
@@ -8,55 +8,57 @@ from dataclasses import dataclass
 from models.weights.source import TINY, ModelSource
 from stages.base import ItemError, Stage
 from stages.contracts import LATENTS, SOUND, Row
-from stages.inference.batching import halving, load_parts
+from stages.inference.batching import load_parts
+from stages.inference.generator import CHUNK, MusicGenerator
 
 
 @dataclass(frozen=True)
-class SoundSettings:
-    """`chunk` latents are decoded at once, with numbers of a `precision` (`models.precision`).
+class DecodeAudioSettings:
+    """How the audio is decoded.
 
-    The music fades out over `fade` seconds, or a quarter of a short video.
+    Attributes:
+        model: the model whose autoencoder is used.
+        device, threads, precision: as for `stages.inference.batching.load_parts`.
+        chunk: greatest number of latents that are decoded at once.
+        fade: seconds of the fade at the end; at most a quarter of the video.
     """
 
     model: ModelSource = TINY
     device: str = "auto"
     threads: int = 0
     precision: str = "auto"
-    chunk: int = 128
+    chunk: int = CHUNK
     fade: float = 1.0
 
 
-class Sound(Stage):
-    """Adds `waveform` [samples, channels]: 16-bit PCM at the model's rate, its peak at full scale as released."""
+class DecodeAudio(Stage):
+    """Adds `waveform` [samples, channels]: 16-bit PCM at the model's rate, with its peak at full scale as released."""
 
     name = "sound"
     reads, writes = LATENTS, SOUND
 
-    def __init__(self, settings: SoundSettings = SoundSettings()) -> None:
-        self.settings, self.chunk = settings, settings.chunk
-        parts = ("autoencoder",)
-        self.model = load_parts(settings.model, parts, settings.device, settings.threads, settings.precision)
+    def __init__(self, settings: DecodeAudioSettings = DecodeAudioSettings()) -> None:
+        self.settings = settings
+        model = load_parts(settings.model, ("autoencoder",), settings.device, settings.threads, settings.precision)
+        self.generator = MusicGenerator(model, chunk=settings.chunk)
 
     def process(self, rows: list[Row]) -> list[Row | Exception]:
         return [self._waveform(row) for row in rows]
 
     def _waveform(self, row: Row) -> Row | Exception:
-        """Half an hour is 635 MB of float32, so after decoding everything happens in place."""
+        """The columns of one video. After decoding everything happens in place: half an hour is 635 MB of float32."""
         import torch
 
-        from models.diffv2m import peak_normalised
+        from models.diffv2m import peak_normalized
 
-        cpu = torch.device("cpu")
-        latents = torch.tensor(row["latents"], device=self.model.device, dtype=self.model.dtype)
-        samples = self.model.lengths.samples_of(row["duration"])
         with torch.inference_mode():
-            whole, self.chunk = halving(lambda chunk: self.model.decode(latents[None], chunk, cpu), self.chunk)
-            audio = whole[0, :, :samples].float()
+            audio = self.generator.decode_audio(torch.tensor(row["latents"]), row["duration"])
             low, high = (float(x) for x in audio.aminmax())
             if not math.isfinite(high - low):
                 return ItemError(
                     "NotFinite", "decoding gave values that are not numbers; try --precision float32, or other weights"
                 )
-            fade = round(min(self.settings.fade, row["duration"] / 4) * self.model.lengths.sample_rate)
+            samples, rate = audio.shape[-1], self.generator.model.lengths.sample_rate
+            fade = round(min(self.settings.fade, row["duration"] / 4) * rate)
             audio[:, samples - fade :] *= torch.cos(torch.linspace(0, torch.pi / 2, fade))
-            return {"waveform": peak_normalised(audio).T.contiguous().numpy()}
+            return {"waveform": peak_normalized(audio).T.contiguous().numpy()}

@@ -1,25 +1,23 @@
-"""Mux: the video with its soundtrack, the soundtrack alone, and a sidecar that tells how it was made."""
+"""Mux: writes the video with its soundtrack, the soundtrack alone, and a sidecar file that says how it was made."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from stages.base import ItemError, Stage
 from stages.contracts import MUXED, SOUND, Row
-from stages.video.ffmpeg import DeadlinePassed, Limits, MemoryExhausted, media_input, run
-from stages.video.localize import local_path
+from stages.video.ffmpeg import DeadlinePassed, Limits, MemoryExhausted, media_input, run_ffmpeg
+from stages.video.source_file import Localize, local_path
 
 
 @dataclass(frozen=True)
 class Container:
-    """How a container takes its soundtrack: ffmpeg's name of it, the audio encoder and its options."""
+    """A container's ffmpeg name, and the audio encoder of its soundtrack with its options."""
 
     muxer: str
     encoder: str
@@ -38,11 +36,19 @@ CONTAINERS = {
 
 @dataclass(frozen=True)
 class MuxSettings:
-    """`directory` takes the files; `facts` go into every sidecar (seed, fingerprint, steps and the like)."""
+    """Settings for writing the files.
+
+    Attributes:
+        directory: folder that takes the files.
+        sample_rate: samples per second of the soundtrack.
+        run_info: entries of every sidecar that describe the run: seed, fingerprint, steps and the like.
+        deadline: seconds of wall time that ffmpeg may take beyond the length of the video.
+        memory: bytes of address space that ffmpeg may take.
+    """
 
     directory: Path
     sample_rate: int = 44100
-    facts: dict[str, Any] = field(default_factory=dict, hash=False)
+    run_info: dict[str, Any] = field(default_factory=dict, hash=False)
     deadline: float = 300.0
     memory: int = 4 << 30
 
@@ -52,32 +58,30 @@ class Mux(Stage):
 
     name = "mux"
     reads, writes = SOUND, MUXED
-    num_cpus = 0.5
 
-    def __init__(
-        self, settings: MuxSettings, localize: Callable[[str], AbstractContextManager[Path]] = local_path
-    ) -> None:
+    def __init__(self, settings: MuxSettings, localize: Localize = local_path) -> None:
         self.settings = settings
         self.localize = localize
 
     def process(self, rows: list[Row]) -> list[Row | Exception]:
-        return [self._written(row) for row in rows]
+        return [self._write(row) for row in rows]
 
-    def _written(self, row: Row) -> Row | Exception:
+    def _write(self, row: Row) -> Row:
+        """Writes the files of a row; if the disk is full, the error says so."""
         import soundfile
 
         try:
-            return self._files(row)
-        except (OSError, soundfile.LibsndfileError) as fault:
+            return self._write_files(row)
+        except (OSError, soundfile.LibsndfileError) as error:
             if shutil.disk_usage(self.settings.directory).free > row["waveform"].nbytes:
                 raise
-            raise self._no_room() from fault
+            raise self._no_room() from error
 
     def _no_room(self) -> ItemError:
         place = self.settings.directory.parent
         return ItemError("DiskFull", f"no room for a scored video in {place}: free some space, or set TMPDIR elsewhere")
 
-    def _files(self, row: Row) -> Row:
+    def _write_files(self, row: Row) -> Row:
         import soundfile
 
         name = Path(row["output"])
@@ -87,13 +91,13 @@ class Mux(Stage):
         soundfile.write(sound, row["waveform"], self.settings.sample_rate, subtype="PCM_16")
         with self.localize(row["uri"]) as source:
             self._mux(source, sound, video, row["duration"])
-        lines = (f"{json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}" for k, v in self._facts(row).items())
+        lines = (f"{json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}" for k, v in self._sidecar(row).items())
         sidecar.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8", errors="surrogateescape")
         files = ((video, name), (sound, name.with_suffix(".wav")), (sidecar, name.with_suffix(".json")))
         return {"outputs": [_output(path, relative.as_posix()) for path, relative in files]}
 
     def _mux(self, source: Path, sound: Path, video: Path, duration: float) -> None:
-        """Copy the picture, untouched, and encode the soundtrack beside it."""
+        """Copies the video stream as it is, and encodes the soundtrack beside it."""
         import ffmpeg
 
         container = CONTAINERS[video.suffix]
@@ -110,19 +114,19 @@ class Mux(Stage):
         )
         limits = Limits(self.settings.deadline + duration, self.settings.memory)
         try:
-            outcome = run(command.get_args(), limits)
-        except (DeadlinePassed, MemoryExhausted) as fault:
-            raise ItemError("MuxFailed", f"writing the scored video failed: {fault}") from fault
-        if outcome.code != 0 and "No space left on device" in outcome.log:
+            result = run_ffmpeg(command.get_args(), limits)
+        except (DeadlinePassed, MemoryExhausted) as error:
+            raise ItemError("MuxFailed", f"writing the scored video failed: {error}") from error
+        if result.code != 0 and "No space left on device" in result.log:
             raise self._no_room()
-        if outcome.code != 0:
-            reason = outcome.errors[-1] if outcome.errors else f"ffmpeg ended with {outcome.code}"
+        if result.code != 0:
+            reason = result.errors[-1] if result.errors else f"ffmpeg ended with {result.code}"
             raise ItemError("MuxFailed", f"the picture does not fit a {video.suffix} file: {reason}")
 
-    def _facts(self, row: Row) -> dict[str, Any]:
-        """The sidecar, an entry a line. Cuts in seconds; rhythm one value (or 16) a second; `levels`."""
+    def _sidecar(self, row: Row) -> dict[str, Any]:
+        """Returns the sidecar's entries: cuts in seconds, 1 or 16 rhythm values per second, levels in percent."""
         odf = row["rhythm"].shape[2] == 1
-        return self.settings.facts | {
+        return self.settings.run_info | {
             "item_id": row["item_id"],
             "source": Path(row["uri"]).name,
             "duration": row["duration"],
@@ -130,13 +134,13 @@ class Mux(Stage):
             "samples": len(row["waveform"]),
             "cuts": [round(float(cut), 3) for cut in row["cuts"]],
             "rhythm": joined_curve(row["rhythm"], row["duration"]).round(5).squeeze(1 if odf else ()).tolist(),
-            "levels": levels(row["waveform"]),
+            "levels": peak_levels(row["waveform"]),
             "seconds": {stage: round(seconds, 3) for stage, seconds in row["seconds"].items()},
         }
 
 
-def levels(waveform: Any, parts: int = 240) -> list[int]:
-    """The peak of each of so many equal parts of a waveform [samples, channels] of 16 bit, in percent of full scale."""
+def peak_levels(waveform: Any, parts: int = 240) -> list[int]:
+    """Returns the peaks of `parts` equal parts of a 16-bit waveform [samples, channels], in percent of full scale."""
     import numpy as np
 
     peaks = np.abs(waveform.astype(np.int32)).max(1)
@@ -145,7 +149,11 @@ def levels(waveform: Any, parts: int = 240) -> list[int]:
 
 
 def joined_curve(rhythm: Any, duration: float) -> Any:
-    """The windows' curves [windows, steps, 1 or 16] as one, a step a second: [seconds, 1 or 16], means at overlaps."""
+    """Joins the curves of the windows, [windows, steps, 1 or 16], one step per second, averaged where windows overlap.
+
+    Returns:
+        [seconds, 1 or 16].
+    """
     import numpy as np
 
     from models.lengths import Lengths
@@ -160,6 +168,7 @@ def joined_curve(rhythm: Any, duration: float) -> Any:
 
 
 def _output(path: Path, name: str) -> Row:
+    """Returns the entry of `outputs` for a written file."""
     with path.open("rb") as stream:
         digest = hashlib.file_digest(stream, "sha256").hexdigest()
     return {"name": name, "path": str(path), "size": path.stat().st_size, "sha256": digest}

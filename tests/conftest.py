@@ -3,41 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from itertools import count
+from pathlib import Path
 
 import pytest
 from hypothesis import settings
 
-from tests.support.s3 import S3, serve
+from tests.support import hub as hub_server
+from tests.support import s3
+from tests.support.s3 import S3, Bucket
 
-settings.register_profile("shared machine", deadline=None)  # a slow machine is no wrong answer
+settings.register_profile("shared machine", deadline=None)  # a slow machine must not make tests fail
 settings.load_profile("shared machine")
 
 _numbers = count()
 
 
-@dataclass(frozen=True)
-class Bucket:
-    """A fresh bucket of a running endpoint that the environment points to."""
-
-    s3: S3
-    name: str
-
-    @property
-    def url(self) -> str:
-        return f"s3://{self.name}"
-
-    def keys(self) -> dict[str, int]:
-        return self.s3.keys(self.name)
-
-    def put(self, key: str, data: bytes) -> None:
-        self.s3.client().put_object(Bucket=self.name, Key=key, Body=data)
-
-
 @pytest.fixture(scope="module")
 def one_thread() -> Iterator[None]:
-    """Small networks are fastest, and the same bit for bit, on one thread."""
+    """Limits torch to one thread, on which small networks are fastest and bit-identical."""
     import torch
 
     before = torch.get_num_threads()
@@ -47,15 +31,37 @@ def one_thread() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder as `small_training.make` fills it; tests leave it as it is."""
+    from tests.support.small_training import make
+
+    folder = tmp_path_factory.mktemp("made")
+    make(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def s3_endpoint() -> Iterator[S3]:
-    with serve() as s3:
-        yield s3
+    """A running S3 endpoint."""
+    with s3.serve() as endpoint:
+        yield endpoint
 
 
 @pytest.fixture
 def bucket(s3_endpoint: S3, monkeypatch: pytest.MonkeyPatch) -> Bucket:
+    """An empty bucket of an endpoint that the environment points to."""
     for name, value in s3_endpoint.environment.items():
         monkeypatch.setenv(name, value)
     name = f"bucket{next(_numbers)}"
     s3_endpoint.client().create_bucket(Bucket=name)
     return Bucket(s3_endpoint, name)
+
+
+@pytest.fixture
+def hub(monkeypatch: pytest.MonkeyPatch) -> Iterator[hub_server.Hub]:
+    """A server of small files in place of the released weights, which the environment points to."""
+    monkeypatch.setattr("models.weights.hub.time.sleep", lambda seconds: None)
+    with hub_server.serve(hub_server.released_hub()) as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.endpoint)
+        monkeypatch.delenv("HF_TOKEN", raising=False)
+        yield hub

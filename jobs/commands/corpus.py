@@ -1,14 +1,17 @@
-"""What `corpus` does: make videos with music by rule, for training and for evaluation."""
+"""The command `corpus make`: videos with music, composed by rule, for training and for evaluation."""
 
 from __future__ import annotations
 
 import json
-import sys
 import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
+
+from jobs.exits import exit_on_error
+from jobs.options import Json
+from jobs.progress import progress_display
 
 corpus_app = typer.Typer(
     help="Videos with music, made by rule: to train on, and to measure with.", no_args_is_help=True
@@ -19,38 +22,29 @@ corpus_app = typer.Typer(
 def make_command(
     folder: Annotated[Path, typer.Argument(help="Takes the videos and truth.parquet.")],
     clips: Annotated[int, typer.Option(min=1, help="How many.")] = 100,
-    seed: Annotated[int, typer.Option(min=0, help="Of the first; 10000 and up are held out from training.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the first; 10000 and up are held out from training.")] = 0,
     seconds: Annotated[float, typer.Option(min=2, max=600, help="Length of each.")] = 30.0,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; one for each core if left out.")] = None,
-    as_json: Annotated[
-        bool, typer.Option("--json", help="Print the result as JSON, and nothing else, to standard output.")
-    ] = False,
+    as_json: Json = False,
 ) -> None:
     """Make clips of consecutive seeds; those that are there are kept. The same seed makes the same clip."""
-    from jobs.exits import reported
-
-    with reported():
-        from rich.console import Console
-        from rich.progress import Progress
-
+    with exit_on_error():
         from pipeline.datasets.synthetic_videos import make_corpus
 
-        began = time.monotonic()
-        with Progress(console=Console(stderr=True), disable=not sys.stderr.isatty()) as bar:
-            task = bar.add_task("clips", total=clips)
-            made = 0
+        started, made = time.monotonic(), 0
+        with progress_display() as display:
 
-            def told(done: int, total: int) -> None:
+            def on_clip(done: int, total: int) -> None:
                 nonlocal made
                 made += 1
-                bar.update(task, completed=done, total=total)
+                display.update("clips", done, total)
 
-            table = make_corpus(folder, clips, seed, seconds, workers, told)
-        elapsed = time.monotonic() - began
+            table = make_corpus(folder, clips, seed, seconds, workers, on_clip)
+        elapsed = time.monotonic() - started
         speed = round(made * seconds / elapsed, 1)
         if as_json:
-            facts = {"folder": str(folder), "clips": clips, "made": made, "seconds": round(elapsed, 3)}
-            typer.echo(json.dumps(facts | {"times_real_time": speed, "in_folder": table.num_rows}))
+            report = {"folder": str(folder), "clips": clips, "made": made, "seconds": round(elapsed, 3)}
+            typer.echo(json.dumps(report | {"times_real_time": speed, "in_folder": table.num_rows}))
         elif made:
             kept = f", {clips - made} were there" if made < clips else ""
             typer.echo(

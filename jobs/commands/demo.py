@@ -1,14 +1,19 @@
-"""Three short videos with known cuts, made on the spot."""
+"""The command `demo`: three short videos with known cuts, made on the spot and scored."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from stages.video.ffmpeg import Limits, run
+import typer
 
-SIZE, RATE = "320x180", 25
+from jobs.commands.score import score_sources
+from jobs.exits import ALL_DONE, SOME_FAILED, exit_on_error
+from jobs.options import Json, Seed, SettingsError
+from jobs.score_options import ScoreOptions
+
+SIZE, FRAME_RATE = "320x180", 25
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,21 @@ VIDEOS = {
 }  # fmt: skip
 
 
+def demo_command(
+    out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the videos and results.")] = Path(
+        "diff-v2m-demo"
+    ),
+    seed: Seed = 0,
+    as_json: Json = False,
+) -> None:
+    """Make three short videos with known cuts, and score them."""
+    with exit_on_error():
+        videos = make_videos(out / "videos")
+        options = ScoreOptions(sources=[str(video) for video in videos], out=str(out / "scored"), seed=seed)
+        failed = bool(score_sources(options, as_json=as_json).failures)
+    raise typer.Exit(SOME_FAILED if failed else ALL_DONE)
+
+
 def cuts_of(scenes: tuple[Scene, ...]) -> list[float]:
     """Seconds at which one scene gives way to the next."""
     times, at = [], 0.0
@@ -38,39 +58,39 @@ def cuts_of(scenes: tuple[Scene, ...]) -> list[float]:
     return times
 
 
-class DemoError(ValueError):
-    """The demo has no place to write to, in one line."""
-
-
 def make_videos(folder: Path) -> list[Path]:
-    """Write the demo videos into a folder and give their paths.
+    """Writes the demo videos into a folder and returns their paths.
 
     Raises:
-        DemoError: the folder cannot be made.
+        SettingsError: the folder cannot be made.
     """
     if str(folder).startswith(("s3:", "gs:")):
-        raise DemoError("the demo writes to a local folder; score takes buckets")
+        raise SettingsError("the demo writes to a local folder; score takes buckets")
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as fault:
-        raise DemoError(f"cannot make {folder}: {fault.strerror}") from fault
-    return [_make(folder / f"{name}.mp4", scenes) for name, scenes in VIDEOS.items()]
+    except OSError as error:
+        raise SettingsError(f"cannot make {folder}: {error.strerror}") from error
+    return [_make_video(folder / f"{name}.mp4", scenes) for name, scenes in VIDEOS.items()]
 
 
-def _make(path: Path, scenes: tuple[Scene, ...]) -> Path:
+def _make_video(path: Path, scenes: tuple[Scene, ...]) -> Path:
     import ffmpeg
 
-    pictures = [_picture(ffmpeg, scene) for scene in scenes]
+    from stages.video.ffmpeg import Limits, run_ffmpeg
+
+    pictures = [_scene_frames(ffmpeg, scene) for scene in scenes]
     joined = ffmpeg.concat(*pictures, v=1, a=0) if len(pictures) > 1 else pictures[0]
     command = ffmpeg.output(joined, f"file:{path}", vcodec="libx264", pix_fmt="yuv420p", preset="veryfast", threads=1)
-    outcome = run(command.get_args(), Limits(deadline=120.0, memory=2 << 30))
-    if outcome.code != 0:
-        raise RuntimeError(f"ffmpeg could not make {path.name}: {outcome.errors[-1:]}")
+    result = run_ffmpeg(command.get_args(), Limits(deadline=120.0, memory=2 << 30))
+    if result.code != 0:
+        raise RuntimeError(f"ffmpeg could not make {path.name}: {result.errors[-1:]}")
     return path
 
 
-def _picture(ffmpeg: Any, scene: Scene) -> Any:
+def _scene_frames(ffmpeg: Any, scene: Scene) -> Any:
+    """The frames of a scene, as a node of ffmpeg-python's graph."""
     name, _, options = scene.source.partition("=")
-    source = f"{name}={options}:size={SIZE}:rate={RATE}" if options else f"{name}=size={SIZE}:rate={RATE}"
-    shown = ffmpeg.input(source, f="lavfi").filter("trim", end_frame=round(scene.seconds * RATE))
+    picture_format = f"size={SIZE}:rate={FRAME_RATE}"
+    source = f"{name}={options}:{picture_format}" if options else f"{name}={picture_format}"
+    shown = ffmpeg.input(source, f="lavfi").filter("trim", end_frame=round(scene.seconds * FRAME_RATE))
     return shown.filter("setsar", 1).filter("format", "yuv420p")

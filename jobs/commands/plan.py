@@ -1,96 +1,96 @@
-"""What `plan` and `score --dry-run` do: reckon a run, and show a person what would come."""
+"""The command `plan`: what `score` would do, before anything is computed; `score --dry-run` shows the same."""
 
 from __future__ import annotations
 
 import json
-import sys
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+from rich.table import Table
+
+from jobs.console import as_markup, make_console
+from jobs.exits import ALL_DONE, SOME_FAILED, exit_on_error
+from jobs.options import Json, SettingsError, expand_options
+from jobs.progress import Display, progress_display
+from jobs.score_options import ScoreOptions
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from jobs.commands.score import Order
     from pipeline.cluster.resources import Machine
-    from pipeline.planning.cost_model import Rates
+    from pipeline.planning.cost_model import CostModel
     from pipeline.planning.estimate import Plan
     from pipeline.scoring.settings import RunSettings
 
-SHOWN = 20
+MAX_UNUSABLE_SHOWN = 20
 
 
-@dataclass(frozen=True)
-class Reckoning:
-    """What only a plan is told.
+@dataclass(frozen=True, kw_only=True)
+class PlanOptions:
+    """Options of a plan beside those of the run that it is about."""
 
-    Attributes:
-        rates: a profile of rates.
-        rehearse: videos to score here and now, to measure the rates.
-        save: file that takes the rates that were measured.
-        price: of an hour.
-        sample: videos to look at.
-    """
-
-    rates: Path | None = None
-    rehearse: int | None = None
-    save: Path | None = None
-    price: float | None = None
-    sample: int | None = None
+    rates: Annotated[Path | None, typer.Option(help="A profile of rates, as --save-rates writes it.")] = None
+    rehearse: Annotated[
+        int | None, typer.Option(min=1, help="Score so many of the videos now, only to measure the speed.")
+    ] = None
+    save_rates: Annotated[Path | None, typer.Option(help="File that takes the rates that --rehearse measures.")] = None
+    price: Annotated[float | None, typer.Option(min=0, help="Price of an hour, for the cost.")] = None
+    sample: Annotated[int | None, typer.Option(min=1, help="Look at only so many videos, evenly spread.")] = None
 
 
-def plan_sources(order: Order, reckoning: Reckoning = Reckoning(), *, as_json: bool = False) -> Plan:
-    """Reckon what `score` would do with the same order.
+@expand_options
+def plan_command(options: ScoreOptions, plan_options: PlanOptions, as_json: Json = False) -> None:
+    """Show what `score` would do: what cannot be scored and why, how the machine is shared, hours, disk and cost."""
+    with exit_on_error():
+        if plan_options.save_rates and not plan_options.rehearse:
+            raise SettingsError("--save-rates keeps what --rehearse measures: give both")
+        plan = plan_sources(options, plan_options, as_json=as_json)
+    raise typer.Exit(SOME_FAILED if plan.unusable else ALL_DONE)
+
+
+def plan_sources(options: ScoreOptions, plan_options: PlanOptions = PlanOptions(), *, as_json: bool = False) -> Plan:
+    """Estimates and prints what `score` would do with the same options.
 
     Raises:
-        The errors of `discover`, `Order.settings`, `pipeline.planning.estimate.plan`; RatesError,
-            ClusterError: each one line.
+        UserError: an error of `discover`, `ScoreOptions.settings`, `pipeline.planning.estimate.plan` or `CostModel`, or
+            no such cluster.
     """
     from pipeline.discovery import discover
-    from pipeline.planning.cost_model import RECORDED, Rates
+    from pipeline.planning.cost_model import RECORDED_RATES, CostModel
     from pipeline.planning.estimate import plan
     from pipeline.storage.storage import Storage
 
-    destination = Storage.open(order.out)
-    settings = order.settings()
-    manifest = discover(order.sources, destination, order.limit)
-    machine = _machine(order.address)
-    with _bar() as told:
-        rates = Rates.read(reckoning.rates) if reckoning.rates else None
-        if reckoning.rehearse:
-            rates = _rehearsed(manifest, settings, machine, reckoning, told)
+    destination = Storage.open(options.out)
+    settings = options.settings()
+    manifest = discover(options.sources, destination, options.limit)
+    machine = machine_at(options.address)
+    with progress_display() as display:
+        rates = CostModel.read(plan_options.rates) if plan_options.rates else None
+        if plan_options.rehearse:
+            rates = _rehearse(manifest, settings, machine, plan_options, display)
         found = plan(
             manifest, settings, destination, machine,
-            rates=rates, price=reckoning.price, sample=reckoning.sample, mix=order.force,
-            progress=lambda done, total: told("looked at", done, total),
-            otherwise=Rates.read(RECORDED) if settings.model.preset is not None else None,
+            cost_model=rates, price=plan_options.price, sample=plan_options.sample, mix=options.force,
+            on_progress=partial(display.update, "looked at"),
+            fallback=CostModel.read(RECORDED_RATES) if settings.model.preset is not None else None,
         )  # fmt: skip
     if as_json:
-        print(json.dumps(found.facts))
+        print(json.dumps(found.to_dict()))
     else:
         show_plan(found)
     return found
 
 
-def _rehearsed(manifest: pa.Table, settings: RunSettings, machine: Machine, reckoning: Reckoning, told: Told) -> Rates:
-    from pipeline.planning.cost_model import RatesError
-    from pipeline.planning.profiling import rehearse
+def machine_at(address: str | None) -> Machine:
+    """The resources of a Ray cluster, or of this machine if no address is given.
 
-    count = min(reckoning.rehearse or 1, manifest.num_rows)
-    spread = [manifest.slice(manifest.num_rows * i // count, 1) for i in range(count)]
-    rates = rehearse(spread, settings, machine, lambda done, total: told("rehearsed", done, total))
-    if reckoning.save:
-        try:
-            rates.write(reckoning.save)
-        except OSError as fault:
-            raise RatesError(f"cannot write the rates to {reckoning.save}: {fault.strerror}") from fault
-    return rates
-
-
-def _machine(address: str | None) -> Machine:
+    Raises:
+        ClusterError: there is no cluster at the address.
+    """
     from pipeline.cluster.resources import Machine
 
     if not address:
@@ -102,52 +102,61 @@ def _machine(address: str | None) -> Machine:
         return machine_of_cluster()
 
 
-def show_plan(found: Plan) -> None:
-    """Print a plan."""
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
+def _rehearse(
+    manifest: pa.Table, settings: RunSettings, machine: Machine, plan_options: PlanOptions, display: Display
+) -> CostModel:
+    """Rates measured on videos that are spread evenly over the manifest; kept in a file if the options name one."""
+    from pipeline.planning.cost_model import CostModelError
+    from pipeline.planning.profiling import profile_stages
 
-    from jobs.progress import printable
+    count = min(plan_options.rehearse or 1, manifest.num_rows)
+    spread = [manifest.slice(manifest.num_rows * i // count, 1) for i in range(count)]
+    rates = profile_stages(spread, settings, machine, partial(display.update, "rehearsed"))
+    if plan_options.save_rates:
+        try:
+            rates.write(plan_options.save_rates)
+        except OSError as error:
+            raise CostModelError(f"cannot write the rates to {plan_options.save_rates}: {error.strerror}") from error
+    return rates
 
-    console = Console(highlight=False)
-    if found.unusable:
-        table = Table("video", "why", title=f"{len(found.unusable)} cannot be scored", title_justify="left")
-        for look in found.unusable[:SHOWN]:
-            table.add_row(*(escape(printable(t)) for t in (look["uri"], f"{look['type']}: {look['message']}")))
+
+def show_plan(plan: Plan) -> None:
+    """Prints a plan as tables and lines."""
+    console = make_console()
+    if plan.unusable:
+        table = Table("video", "why", title=f"{len(plan.unusable)} cannot be scored", title_justify="left")
+        for video in plan.unusable[:MAX_UNUSABLE_SHOWN]:
+            table.add_row(as_markup(video["uri"]), as_markup(f"{video['type']}: {video['message']}"))
         console.print(table)
-        for kind, count in Counter(look["type"] for look in found.unusable).most_common():
+        for kind, count in Counter(video["type"] for video in plan.unusable).most_common():
             console.print(f"  {count} {kind}")
     counts = Table("videos", "done before", "failed before", "cannot be scored", "to score", "of video")
-    numbers = found.total, found.done, len(found.failed_before), len(found.unusable), found.todo
-    counts.add_row(*map(str, numbers), _span(found.seconds))
+    numbers = plan.total, plan.done, len(plan.failed_before), len(plan.unusable), plan.todo
+    counts.add_row(*map(str, numbers), time_text(plan.seconds))
     console.print(counts)
-    if found.looked_at < found.todo:
-        console.print(f"{found.looked_at} were looked at; the others are taken to be like them")
-    if found.guessed:
-        console.print(f"{found.guessed} do not say how long they last: taken to be like the others")
-    console.print(_layouts(found))
-    if found.hours is None or found.rates is None:
+    if plan.looked_at < plan.todo:
+        console.print(f"{plan.looked_at} were looked at; the others are taken to be like them")
+    if plan.guessed:
+        console.print(f"{plan.guessed} do not say how long they last: taken to be like the others")
+    console.print(layouts_table(plan))
+    if plan.hours is None or plan.cost_model is None:
         console.print("how long it takes is not known: measure with --rehearse 3, or name --rates FILE")
     else:
-        console.print(escape(f"about {_span(3600 * found.hours)}, by {printable(found.rates.source)}"))
-        if found.machine.gpus and not found.rates.gpus:
+        console.print(f"about {time_text(3600 * plan.hours)}, by {as_markup(plan.cost_model.source)}")
+        if plan.machine.gpus and not plan.cost_model.gpus:
             console.print("these rates are of processors alone: with a GPU it takes less")
-    free = "" if found.free is None else f", {found.free / 1e9:.1f} GB are free"
-    console.print(f"{found.written / 1e9:.2f} GB of results{free}" + ("" if found.fits else ": NOT ENOUGH ROOM"))
-    if found.cost is not None:
-        console.print(f"cost {found.cost:.2f}")
+    free = "" if plan.free is None else f", {plan.free / 1e9:.1f} GB are free"
+    console.print(f"{plan.written / 1e9:.2f} GB of results{free}" + ("" if plan.fits else ": NOT ENOUGH ROOM"))
+    if plan.cost is not None:
+        console.print(f"cost {plan.cost:.2f}")
 
 
-def _layouts(found: Plan) -> Any:
-    """Workers of each stage, and what each takes."""
-    from rich.table import Table
-
-    machine = f"{found.machine.cores:g} processors, {found.machine.gpus:g} GPUs"
-    title = f"workers x processors + GPU of each ({machine} on {found.machine.nodes} nodes)"
-    stages = found.layouts["here"].pools
-    table = Table("layout", *stages, title=title, title_justify="left")
-    for name, layout in found.layouts.items():
+def layouts_table(plan: Plan) -> Table:
+    """A table of the workers of each stage and of what each worker takes, one row for each layout."""
+    machine = f"{plan.machine.cores:g} processors, {plan.machine.gpus:g} GPUs"
+    title = f"workers x processors + GPU of each ({machine} on {plan.machine.nodes} nodes)"
+    table = Table("layout", *plan.layouts["here"].pools, title=title, title_justify="left")
+    for name, layout in plan.layouts.items():
         cells = []
         for pool in layout.pools.values():
             gpu = f" + {pool.num_gpus:g}" if pool.num_gpus else ""
@@ -156,30 +165,8 @@ def _layouts(found: Plan) -> Any:
     return table
 
 
-def _span(seconds: float) -> str:
+def time_text(seconds: float) -> str:
+    """A span of time in seconds, minutes or hours, whichever suits it."""
     if seconds < 120:
         return f"{seconds:.0f} s"
     return f"{seconds / 60:.0f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
-
-
-Told = Callable[[str, int, int], None]
-
-
-@contextmanager
-def _bar() -> Iterator[Told]:
-    """A bar on a terminal, nothing elsewhere."""
-    if not sys.stderr.isatty():
-        yield lambda what, done, total: None
-        return
-    from rich.console import Console
-    from rich.progress import Progress, TaskID
-
-    with Progress(console=Console(stderr=True)) as progress:
-        bars: dict[str, TaskID] = {}
-
-        def told(what: str, done: int, total: int) -> None:
-            if what not in bars:
-                bars[what] = progress.add_task(what, total=total)
-            progress.update(bars[what], completed=done, total=total)
-
-        yield told

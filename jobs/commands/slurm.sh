@@ -37,7 +37,7 @@ if [ "$$SLURM_JOB_NUM_NODES" -gt 1 ]; then
   done
 fi
 
-diff-v2m score --address "$$address" $order &
+diff-v2m score --address "$$address" $arguments &
 run=$$!
 set +e
 wait "$$run"; code=$$?

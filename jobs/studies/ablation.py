@@ -1,40 +1,39 @@
-"""What time-aware conditioning is worth: the same small network, data and steps with one condition at a time.
+"""The worth of time-aware conditioning: the same small network, data and steps, with one condition at a time.
 
-    python -m jobs.studies.ablation DATASET --out FOLDER [--steps N] [--clips N]
-
-Each network is trained with the rhythm that music has, and then asked for the rhythm of held-out music: how far does
-what it plays go with what it was asked for? Run again, it goes on; networks that are done are not trained again.
+Each network is trained with the rhythm that music has, and then given the rhythm of held-out music: how well does the
+rhythm of what it plays correlate with what it was given? Run again, the study goes on; networks that are done are not
+trained again. It is the command `diff-v2m experiment ablation`.
 """
 
 from __future__ import annotations
 
-import argparse
 import copy
 import json
-import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from jobs.options import SettingsError
 from models.metrics.thresholds import Result
-from models.training.checkpoints import TrainingError
 from models.training.config import TrainConfig
 from models.weights.presets import PRESETS
-from pipeline.training.launch import Quiet, train
+from pipeline.training.launch import train
+from pipeline.training.viewer import SilentViewer
 
 SECONDS = 10
-"""Of a crop in training and of a held-out clip."""
+"""Length of a crop in training, and of a held-out clip."""
 NETWORK = {"embed_dim": 256, "depth": 3, "num_heads": 4, "conv_kernel": 7, "patch_size": 2, "key": False}
-"""Of the DiT: small, so that a run takes minutes, and told of nothing but rhythm."""
+"""Settings of the DiT: small, so that a run takes minutes, and conditioned on no key beside the rhythm."""
 
 
 @dataclass(frozen=True)
 class Variant:
-    """One way to tell the DiT about rhythm.
+    """One way to condition the DiT on rhythm.
 
     Attributes:
+        title: its name in the table.
         positions: whether 1 Hz tokens and latents carry their seconds in cross-attention.
         stride: latents of one step of a curve at the input; None for no curve.
     """
@@ -62,13 +61,17 @@ COLUMNS = {
     "r of rhythm curves, own music": "given curve: r per second with the clip's own music",
     "accents hit minus chance": "given curve: strong accents within 0.1 s minus chance",
 }
+"""Title of a column -> name of the result that it shows."""
 
 
 def write_training(folder: Path, variant: Variant, dataset: Path, codec: str, steps: int, seed: int) -> Path:
-    """The files of one training, `model_config.json` and `train.json`, in a folder.
+    """Writes the files of one training, `model_config.json` and `train.json`, into a folder.
 
     Args:
         codec: preset or checkpoint whose autoencoder made the dataset's latents.
+
+    Returns:
+        The path of `train.json`.
     """
     raw = copy.deepcopy(json.loads((PRESETS["tiny"].folder / "model_config.json").read_text(encoding="utf-8")))
     raw["model"]["diffusion"]["config"] |= NETWORK | variant.settings
@@ -88,8 +91,13 @@ def write_training(folder: Path, variant: Variant, dataset: Path, codec: str, st
     return path
 
 
-def table(measured: Mapping[str, Mapping[str, Result]], losses: Mapping[str, float]) -> str:
-    """A row for each variant, in Markdown: variant -> name of a result -> result; last diffusion losses."""
+def format_table(measured: Mapping[str, Mapping[str, Result]], losses: Mapping[str, float]) -> str:
+    """The results as a Markdown table with a row for each variant.
+
+    Args:
+        measured: variant -> name of a result -> result.
+        losses: variant -> diffusion loss at the end of its training.
+    """
     head = ["", *COLUMNS, "diffusion loss"]
     lines = [head, ["---"] * len(head)]
     for name, results in measured.items():
@@ -114,67 +122,56 @@ def ablate(
     clips: int = 16,
     seeds: int = 3,
     only: Sequence[str] = tuple(VARIANTS),
-    say: Callable[[str], None] = print,
+    print_line: Callable[[str], None] = print,
 ) -> str:
-    """Train and measure the variants; the table, which is written to `out/ablation.md` too.
+    """Trains and measures the variants.
+
+    Args:
+        dataset: folder of a dataset with latents.
+        out: folder that takes the trainings, the held-out clips and the table, `ablation.md`.
+        codec: preset or checkpoint whose autoencoder made the dataset's latents.
+        steps: steps of each training.
+        clips: held-out clips; at least 2, for each is compared with the others.
+        seeds: pieces of music for each clip.
+        only: some of `VARIANTS`.
+        print_line: shows the time and the row of each variant as soon as they are known.
+
+    Returns:
+        The table in Markdown.
 
     Raises:
+        SettingsError: there is no such variant.
         TrainingError: the dataset cannot be used.
     """
+    from models.sampling.settings import SamplingSettings
     from models.weights.source import ModelSource
-    from pipeline.evaluation.evaluator import Material, Measuring
-    from pipeline.evaluation.generator import Evaluation, EvaluationSettings
-    from pipeline.evaluation.held_out import Reader, held_out_clips
+    from pipeline.evaluation.evaluator import EvaluationSet, Evaluator
+    from pipeline.evaluation.generator import EvaluatedGenerator, EvaluationSettings
+    from pipeline.evaluation.held_out import FeatureReader, held_out_clips
 
-    held_out = held_out_clips(
-        out / f"clips-{SECONDS}s", clips, float(SECONDS), Reader("tiny", "auto", out / "features")
-    )
+    if unknown := sorted(set(only) - set(VARIANTS)):
+        raise SettingsError(f"unknown variants {', '.join(unknown)}: choose from {', '.join(VARIANTS)}")
+    reader = FeatureReader("tiny", "auto", out / "features")
+    held_out = held_out_clips(out / f"clips-{SECONDS}s", clips, float(SECONDS), reader)
+    sampling = SamplingSettings(steps=25, guidance=2.0, precision="float32")
     measured, losses = dict[str, dict[str, Result]](), dict[str, float]()
     for name in only:
-        began = time.monotonic()
-        path = write_training(out / name, VARIANTS[name], dataset, codec, steps, seed=0)
-        config = TrainConfig.from_file(path)
-        train(config, Quiet())
+        started = time.monotonic()
+        config = TrainConfig.from_file(write_training(out / name, VARIANTS[name], dataset, codec, steps, seed=0))
+        train(config, SilentViewer())
         trained = time.monotonic()
-        settings = EvaluationSettings(ModelSource(str(config.weights)), steps=25, guidance=2.0)
-        results = Measuring(Evaluation(settings), Material(held_out), range(seeds)).results(["given"])
+        settings = EvaluationSettings(ModelSource(str(config.weights)), sampling=sampling)
+        results = Evaluator(EvaluatedGenerator(settings), EvaluationSet(held_out), range(seeds)).results(["given"])
         measured[name] = {result.name: result for result in results}
-        losses[name] = _last_loss(config.out / "losses.jsonl")
-        took = f"{trained - began:.0f} s of training, {time.monotonic() - trained:.0f} s of measuring"
-        say(f"{name}: {took}")
-        say(table({name: measured[name]}, losses))
-        (out / "ablation.md").write_text(table(measured, losses), encoding="utf-8")
-    return table(measured, losses)
+        losses[name] = last_loss(config.out / "losses.jsonl")
+        measuring = time.monotonic() - trained
+        print_line(f"{name}: {trained - started:.0f} s of training, {measuring:.0f} s of measuring")
+        print_line(format_table({name: measured[name]}, losses))
+        (out / "ablation.md").write_text(format_table(measured, losses), encoding="utf-8")
+    return format_table(measured, losses)
 
 
-def _last_loss(losses: Path) -> float:
-    """The mean diffusion loss of the last five lines."""
+def last_loss(losses: Path) -> float:
+    """The mean diffusion loss of the last five lines of a `losses.jsonl`."""
     lines = [json.loads(line) for line in losses.read_text(encoding="utf-8").splitlines()[-5:]]
     return float(sum(line["diffusion"] for line in lines) / len(lines))
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m jobs.studies.ablation", description=__doc__.partition("\n")[0])
-    parser.add_argument("dataset", type=Path)
-    parser.add_argument("--out", type=Path, default=Path("ablation"))
-    parser.add_argument("--codec", default="tiny")
-    parser.add_argument("--steps", type=int, default=400)
-    parser.add_argument("--clips", type=int, default=16)
-    parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--only", action="append", choices=list(VARIANTS))
-    asked = parser.parse_args(arguments)
-    if asked.clips < 2:
-        parser.error("--clips must be at least 2: each clip is held against the others")
-    try:
-        ablate(
-            asked.dataset, asked.out, codec=asked.codec, steps=asked.steps, clips=asked.clips, seeds=asked.seeds,
-            only=asked.only or tuple(VARIANTS), say=lambda line: print(line, flush=True),
-        )  # fmt: skip
-    except TrainingError as fault:
-        print(f"error: {fault}", file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

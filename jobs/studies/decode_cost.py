@@ -1,12 +1,10 @@
-"""What reading videos costs: processor time of Decode and Features, image encoder apart, against bare decoding.
+"""The cost of reading videos: processor time of `Decode` and of the features, against bare decoding.
 
-Run as `python -m jobs.studies.decode_cost VIDEO [--repeats 7]`.
+The image encoder is left out. It is the command `diff-v2m experiment decode-cost`.
 """
 
 from __future__ import annotations
 
-import argparse
-import logging
 import resource
 import statistics
 import subprocess
@@ -15,53 +13,85 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from jobs.options import SettingsError
 from stages.contracts import MANIFEST, rows_of, table_of
 from stages.decode import Decode
 from stages.extract_features import plain_features
-from stages.video import ffmpeg as child
+from stages.video.decode_settings import DecodeSettings
+from stages.video.ffmpeg import ffmpeg_binary
 
-log = logging.getLogger("jobs.studies.decode_cost")
+CLIP_SIZE = 224
+"""Side of the frames for the image encoder in pixels: that of the released ViT-B/32."""
 
 
 @dataclass(frozen=True)
-class Cost:
-    """Processor seconds, own and of children: lists hold one number for each repeat, taken in pairs."""
+class DecodeCost:
+    """Processor seconds of this process and its children.
+
+    Attributes:
+        ours: seconds of decoding with features, one value for each repeat.
+        bare: seconds of bare decoding, measured in pairs with `ours`.
+        cold: seconds of ours in a fresh interpreter, imports included.
+    """
 
     ours: list[float]
     bare: list[float]
-    cold: float  # ours in a fresh interpreter, imports included
+    cold: float
+
+    @property
+    def ratios(self) -> list[float]:
+        """Ours over bare decoding, for each pair."""
+        return [ours / bare for ours, bare in zip(self.ours, self.bare, strict=True)]
 
     @property
     def ratio(self) -> float:
-        """Median over the pairs of ours over bare."""
-        return statistics.median(a / b for a, b in zip(self.ours, self.bare, strict=True))
+        """The median of the ratios."""
+        return statistics.median(self.ratios)
 
     @property
     def cold_ratio(self) -> float:
-        """The same for a process that reads one video and ends."""
+        """The ratio for a process that reads one video and ends."""
         return self.cold / statistics.median(self.bare)
+
+    def __str__(self) -> str:
+        ours, bare, ratios = statistics.median(self.ours), statistics.median(self.bare), self.ratios
+        return (
+            f"decode and features: {ours:.2f} s, bare decode: {bare:.2f} s (medians of {len(self.ours)})\n"
+            f"ratio {self.ratio:.2f} ({min(ratios):.2f} to {max(ratios):.2f}), imports included {self.cold_ratio:.2f}"
+        )
 
 
 def read_once(video: Path) -> None:
-    """Decode one video and compute the features that need no network, through the stages' own tables."""
+    """Decodes one video and computes the features that need no network, through the stages' own tables.
+
+    Raises:
+        SettingsError: the video cannot be read.
+    """
+    if not video.is_file():
+        raise SettingsError(f"{video} is no file: name a video")
     row = {"item_id": "cost", "content_id": "cost", "uri": str(video), "output": "", "size": video.stat().st_size}
-    decoded = rows_of(Decode()(table_of([row], MANIFEST)))[0]
+    decoded = rows_of(Decode(DecodeSettings(clip_size=CLIP_SIZE))(table_of([row], MANIFEST)))[0]
     if decoded["error"]:
-        raise SystemExit(f"{video}: {decoded['error']['message']}")
+        raise SettingsError(f"{video}: {decoded['error']['message']}")
     plain_features(decoded)
 
 
 def bare_decode(video: Path) -> None:
-    """The bundled ffmpeg decoding to nothing, with its own defaults: `-i VIDEO -f null -`."""
-    subprocess.run([child.binary(), "-v", "error", "-nostdin", "-i", str(video), "-f", "null", "-"], check=True)
+    """Lets the bundled ffmpeg decode to nothing, with its own defaults: `-i VIDEO -f null -`."""
+    subprocess.run([ffmpeg_binary(), "-v", "error", "-nostdin", "-i", str(video), "-f", "null", "-"], check=True)
 
 
-def measure(video: Path, repeats: int = 7) -> Cost:
-    """Measure in pairs, after one call of each to warm up."""
+def measure(video: Path, repeats: int = 7) -> DecodeCost:
+    """Measures both in pairs, after one call of each to warm up.
+
+    Raises:
+        SettingsError: the video cannot be read.
+    """
     read_once(video)
     bare_decode(video)
     pairs = [(_processor_seconds(read_once, video), _processor_seconds(bare_decode, video)) for _ in range(repeats)]
-    return Cost([a for a, _ in pairs], [b for _, b in pairs], _processor_seconds(_read_in_new_process, video))
+    cold = _processor_seconds(_read_in_new_process, video)
+    return DecodeCost([ours for ours, _ in pairs], [bare for _, bare in pairs], cold)
 
 
 def _read_in_new_process(video: Path) -> None:
@@ -72,6 +102,8 @@ def _read_in_new_process(video: Path) -> None:
 
 
 def _processor_seconds(call: Callable[[Path], None], video: Path) -> float:
+    """Processor seconds that a call takes in this process and in the children that end in it."""
+
     def now() -> float:
         usages = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
         return sum(usage.ru_utime + usage.ru_stime for usage in usages)
@@ -79,20 +111,3 @@ def _processor_seconds(call: Callable[[Path], None], video: Path) -> float:
     before = now()
     call(video)
     return now() - before
-
-
-def main() -> None:
-    parser = argparse.ArgumentParser(prog="python -m jobs.studies.decode_cost", description=__doc__)
-    parser.add_argument("video", type=Path)
-    parser.add_argument("--repeats", type=int, default=7)
-    arguments = parser.parse_args()
-    logging.basicConfig(level=logging.INFO, format="%(message)s")
-    cost = measure(arguments.video, arguments.repeats)
-    ours, bare = statistics.median(cost.ours), statistics.median(cost.bare)
-    log.info("decode and features: %.2f s, bare decode: %.2f s (medians of %d)", ours, bare, arguments.repeats)
-    ratios = sorted(a / b for a, b in zip(cost.ours, cost.bare, strict=True))
-    log.info("ratio %.2f (%.2f to %.2f), imports included %.2f", cost.ratio, ratios[0], ratios[-1], cost.cold_ratio)
-
-
-if __name__ == "__main__":
-    main()

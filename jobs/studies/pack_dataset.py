@@ -1,17 +1,14 @@
-"""Pack a dataset for a bare machine: `python -m jobs.studies.pack_dataset DATASET FOLDER`."""
+"""Packing a dataset for a machine that has torch and numpy alone: `diff-v2m experiment pack-dataset`."""
 
 from __future__ import annotations
 
-import argparse
-import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 from models.training.data.packed import pack
-from pipeline.datasets.dataset import Dataset, DatasetError
-from pipeline.storage.storage import StorageError
-from pipeline.training.data import contents, contents_digest
+from pipeline.datasets.dataset import Dataset
+from pipeline.training.data import digest_segments, list_segments
 
 COLUMNS = (
     "seconds", "semantic", "color", "scene_cut", "visual_beat", "odf", "mel", "tempo", "key", "curve", "pace", "cuts",
@@ -20,34 +17,23 @@ COLUMNS = (
 
 
 def pack_dataset(dataset: Dataset, folder: Path, columns: Sequence[str] = COLUMNS) -> int:
-    """Write a dataset's segments as `models.training.data.packed` reads them; their sound stays behind.
+    """Writes a dataset's segments as `models.training.data.packed` reads them; their sound stays behind.
+
+    Args:
+        folder: takes the files; it is made if needed.
+        columns: the columns of a segment that are packed.
 
     Returns:
-        How many there are.
+        The number of segments.
+
+    Raises:
+        OSError: they cannot be written.
     """
 
     def rows() -> Iterator[dict[str, Any]]:
         for number in range(len(dataset)):
             yield dataset.segment(number, columns)
 
-    found = contents(dataset)
-    pack(rows(), [seconds for _, seconds in found], dataset.settings, contents_digest(found), folder)
+    segments = list_segments(dataset)
+    pack(rows(), [seconds for _, seconds in segments], dataset.settings, digest_segments(segments), folder)
     return len(dataset)
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m jobs.studies.pack_dataset", description=__doc__)
-    parser.add_argument("dataset")
-    parser.add_argument("folder", type=Path)
-    asked = parser.parse_args(arguments)
-    try:
-        count = pack_dataset(Dataset.open(asked.dataset), asked.folder)
-    except (DatasetError, StorageError, OSError) as fault:
-        print(f"error: {fault}", file=sys.stderr)
-        return 2
-    print(f"{count} segments in {asked.folder}", file=sys.stderr)
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

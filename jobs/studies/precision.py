@@ -1,13 +1,12 @@
-"""What numbers of fewer bits cost and gain, stage by stage: `python -m jobs.studies.precision MODEL ...`.
+"""The cost and gain of reduced precision, stage by stage: `diff-v2m experiment precision MODEL ...`.
 
-A model is a preset, which is given a composed video, or the path of any checkpoint, which is given random features.
-Everything is compared with float32: one velocity, the latents of a whole sampling, the decoder with the same latents,
-and the sound of all stages together.
+A preset gets the features of a composed video, any other checkpoint gets random features. Everything is compared with
+float32: one velocity, the latents of a whole sampling, the decoder with the same latents, and the audio of all stages
+together.
 """
 
 from __future__ import annotations
 
-import sys
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -21,71 +20,95 @@ if TYPE_CHECKING:
 
     from models import DiffV2M
 
-STEPS, TIME, TURNS = 32, 0.6, 2
-LOWER = ("bfloat16", "float16")
+STEPS = 32
+TIMESTEP = 0.6
+"""Timestep of the one velocity that is compared."""
+TURNS = 2
+"""Times that sampling and decoding are timed; the fastest counts."""
+REDUCED = ("bfloat16", "float16")
 
 
 @dataclass(frozen=True)
-class Precision:
-    """One model with numbers of one kind, beside float32.
+class PrecisionComparison:
+    """One model in a reduced precision, compared with float32.
 
     Attributes:
-        velocity, latents, sound: errors, in standard deviations of what float32 gives.
-        decoded, heard: mean difference of log-mel spectrograms, natural logarithm: of the decoder alone with the
-            same latents, and of all stages together.
-        sampling, decoding: how many times faster.
+        model: name of the model.
+        dtype: name of the precision.
+        velocity, latents, audio: errors in standard deviations of what float32 gives; `audio` is that of the decoder
+            alone, with the same latents.
+        decoder_log_mel, whole_log_mel: mean difference of log-mel spectrograms (natural logarithm) of the decoder
+            alone, with the same latents, and of all stages together.
+        sampling_speedup, decoding_speedup: how many times as fast as float32.
     """
 
     model: str
-    name: str
+    dtype: str
     velocity: float
     latents: float
-    sound: float
-    decoded: float
-    heard: float
-    sampling: float
-    decoding: float
+    audio: float
+    decoder_log_mel: float
+    whole_log_mel: float
+    sampling_speedup: float
+    decoding_speedup: float
 
 
 @dataclass(frozen=True)
-class Results:
-    """What a model gives from one noise, and seconds of sampling and decoding."""
+class Outputs:
+    """The outputs of a model for one noise.
+
+    Attributes:
+        velocity: one guided velocity, [clips, channels, frames].
+        latents: sampled latents, of the same shape.
+        audio: audio of the latents that the decoder was given, [clips, 2, samples].
+        own_audio: audio of the sampled latents, of the same shape.
+        sampling, decoding: seconds that they took.
+    """
 
     velocity: Tensor
     latents: Tensor
-    sound: Tensor
-    heard: Tensor
+    audio: Tensor
+    own_audio: Tensor
     sampling: float
     decoding: float
 
 
-def results(model: DiffV2M, name: str, latents: Tensor | None = None) -> Results:
-    """Run everything; the decoder gets `latents`, its own if left out."""
+def run_model(model: DiffV2M, name: str, latents: Tensor | None = None) -> Outputs:
+    """Runs all stages of a model.
+
+    Args:
+        name: the model's name, which chooses its conditions.
+        latents: input of the decoder; the sampled latents if left out.
+    """
     import torch
 
     conditions = conditions_for(model, name)
     shape = len(conditions), model.config.latent_channels, model.lengths.latents_of(SECONDS)
     noise = torch.randn(shape, generator=torch.Generator().manual_seed(SEED)).to(model.device)
     guidance = model.config.sampling.guidance
-    velocity = model.velocity(noise, noise.new_full((len(noise),), TIME), conditions, guidance)
-    made, sampling = _timed(lambda: model.sample(noise, conditions, STEPS, guidance))
-    sound, decoding = _timed(lambda: model.decode(made if latents is None else latents))
-    return Results(velocity, made, sound, model.decode(made), sampling, decoding)
+    velocity = model.velocity(noise, noise.new_full((len(noise),), TIMESTEP), conditions, guidance)
+    sampled, sampling = _timed(lambda: model.sample(noise, conditions, STEPS, guidance))
+    audio, decoding = _timed(lambda: model.decode(sampled if latents is None else latents))
+    return Outputs(velocity, sampled, audio, model.decode(sampled), sampling, decoding)
 
 
 def _timed(work: Callable[[], Tensor]) -> tuple[Tensor, float]:
-    """The result, copied from the device, and the least seconds of some turns."""
-    spent = list[float]()
+    """The result of some work, and the seconds of its fastest turn, copying the result from the device included."""
+    seconds = list[float]()
     for _ in range(TURNS):
-        began = time.perf_counter()
-        found = work()
-        found.cpu()
-        spent.append(time.perf_counter() - began)
-    return found, min(spent)
+        started = time.perf_counter()
+        result = work()
+        result.cpu()
+        seconds.append(time.perf_counter() - started)
+    return result, min(seconds)
 
 
-def study(name: str, device: str = "cpu", lower: Sequence[str] = LOWER) -> list[Precision]:
-    """Compare precisions of one model, a preset's name or a path."""
+def compare_precision(name: str, device: str = "cpu", dtypes: Sequence[str] = REDUCED) -> list[PrecisionComparison]:
+    """Compares reduced precisions with float32 for one model.
+
+    Args:
+        name: a preset, or the path of a checkpoint.
+    """
     import torch
 
     from models import load_model
@@ -94,48 +117,61 @@ def study(name: str, device: str = "cpu", lower: Sequence[str] = LOWER) -> list[
     def load(dtype: str) -> DiffV2M:
         return load_model(name, device=device, dtype=getattr(torch, dtype))
 
-    def error(found: Tensor, expected: Tensor) -> float:
-        return float((found - expected).square().mean().sqrt() / expected.std())
+    def error(value: Tensor, expected: Tensor) -> float:
+        return float((value - expected).square().mean().sqrt() / expected.std())
 
-    def apart(found: Tensor, expected: Tensor) -> float:
-        pairs = zip(found, expected, strict=True)
-        return sum(log_mel_l1(a.float().cpu(), b.float().cpu()) for a, b in pairs) / len(found)
+    def log_mel_difference(audio: Tensor, expected: Tensor) -> float:
+        pairs = zip(audio, expected, strict=True)
+        return sum(log_mel_l1(a.float().cpu(), b.float().cpu()) for a, b in pairs) / len(audio)
 
-    whole, rows = results(load("float32"), name), list[Precision]()
-    for dtype in lower:
-        found = results(load(dtype), name, whole.latents)
+    full, rows = run_model(load("float32"), name), list[PrecisionComparison]()
+    for dtype in dtypes:
+        reduced = run_model(load(dtype), name, full.latents)
         rows.append(
-            Precision(
+            PrecisionComparison(
                 model=Path(name).name,
-                name=dtype,
-                velocity=error(found.velocity, whole.velocity),
-                latents=error(found.latents, whole.latents),
-                sound=error(found.sound, whole.sound),
-                decoded=apart(found.sound, whole.sound),
-                heard=apart(found.heard, whole.sound),
-                sampling=whole.sampling / found.sampling,
-                decoding=whole.decoding / found.decoding,
+                dtype=dtype,
+                velocity=error(reduced.velocity, full.velocity),
+                latents=error(reduced.latents, full.latents),
+                audio=error(reduced.audio, full.audio),
+                decoder_log_mel=log_mel_difference(reduced.audio, full.audio),
+                whole_log_mel=log_mel_difference(reduced.own_audio, full.audio),
+                sampling_speedup=full.sampling / reduced.sampling,
+                decoding_speedup=full.decoding / reduced.decoding,
             )
         )
     return rows
 
 
-def table(rows: Sequence[Precision]) -> str:
-    """In Markdown."""
+def format_table(rows: Sequence[PrecisionComparison]) -> str:
+    """The comparisons as a Markdown table."""
     head = (
-        "| model | numbers | velocity | latents | decoder | decoder, log-mel | all, log-mel "
+        "| model | precision | velocity | latents | decoder | decoder, log-mel | all, log-mel "
         "| sampling, times as fast | decoding, times as fast |"
     )
     lines = [head, "| --- " * 9 + "|"]
     for row in rows:
         lines.append(
-            f"| {row.model} | {row.name} | {row.velocity:.1e} | {row.latents:.1e} | {row.sound:.1e} "
-            f"| {row.decoded:.3f} | {row.heard:.3f} | {row.sampling:.2f} | {row.decoding:.2f} |"
+            f"| {row.model} | {row.dtype} | {row.velocity:.1e} | {row.latents:.1e} | {row.audio:.1e} "
+            f"| {row.decoder_log_mel:.3f} | {row.whole_log_mel:.3f} "
+            f"| {row.sampling_speedup:.2f} | {row.decoding_speedup:.2f} |"
         )
     return "\n".join(lines)
 
 
-if __name__ == "__main__":
+def compare_precisions(names: Sequence[str]) -> str:
+    """Compares precisions with some models, on the GPU if there is one.
+
+    Args:
+        names: presets, or paths of checkpoints.
+
+    Returns:
+        The table of all models in Markdown.
+
+    Raises:
+        CheckpointError: there is no such model.
+    """
     from stages.inference.batching import resolve_device
 
-    print(table([row for name in sys.argv[1:] for row in study(name, resolve_device("auto"))]))
+    device = resolve_device("auto")
+    return format_table([row for name in names for row in compare_precision(name, device)])

@@ -1,18 +1,14 @@
-"""Trials of a training: killed and gone on with, and shared by two workers, are the losses the same? How fast is it?
+"""Training that is killed and resumed, or shared by two workers: are the losses the same, and how fast is it?
 
-    python -m jobs.studies.resume CONFIG.json --out FOLDER [--steps N]
-
-The first steps of the training are done four times: twice undisturbed, once with its process killed half way, and once
-by two Ray Train workers. Figures go to `FOLDER/trial.md`.
+The first steps of a training are done four times: twice undisturbed, once with the process killed half way, and once by
+two Ray Train workers. It is the command `diff-v2m experiment resume`.
 """
 
 from __future__ import annotations
 
-import argparse
 import json
 import multiprocessing
 import shutil
-import sys
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -22,20 +18,22 @@ import torch
 
 from models.training.checkpoints import LOSSES, TrainingError
 from models.training.config import TrainConfig
-from pipeline.training.launch import Quiet, train
+from pipeline.training.launch import train
+from pipeline.training.viewer import SilentViewer
 
-PARTS = ("data", "forward", "backward", "update")
-"""Of a step's time, as `losses.jsonl` tells it."""
-FIRST = 3
-"""Steps that are left out of the time: memory and threads are set up."""
+STEP_PARTS = ("data", "forward", "backward", "update")
+"""Parts of a step's time, as `losses.jsonl` has them."""
+WARM_UP_STEPS = 3
+"""First steps, which do not count as time: memory and threads are set up in them."""
 
-Rows = Sequence[Mapping[str, float]]
+LossRows = Sequence[Mapping[str, float]]
+"""Rows of `losses.jsonl`, one for each step."""
 
 
 def shortened(config: TrainConfig, out: Path, steps: int, workers: int = 1) -> TrainConfig:
     """The first `steps` steps of a training, in a folder of their own, with a line of losses for each.
 
-    Its learning rate falls within these few.
+    Its learning rate falls within these few steps.
     """
     every = max(1, steps // 4)
     loop = replace(config.loop, steps=steps, checkpoint_every=every, log_every=1, sample_every=0, seconds=0.0)
@@ -43,12 +41,15 @@ def shortened(config: TrainConfig, out: Path, steps: int, workers: int = 1) -> T
 
 
 def losses_of(config: TrainConfig) -> list[dict[str, float]]:
-    """A row for each step."""
+    """The losses of a training so far, a row for each step."""
     return [json.loads(line) for line in (config.out / LOSSES).read_text(encoding="utf-8").splitlines()]
 
 
 def train_killed(config: TrainConfig, at: int) -> int:
-    """Train in a process that is killed as soon as `at` steps are told, then go on to the end; the steps told by then.
+    """Trains in a process that is killed as soon as `at` steps are logged, then goes on to the end.
+
+    Returns:
+        The number of steps that were logged before the process was killed.
 
     Raises:
         TrainingError: the process ended before it could be killed.
@@ -56,61 +57,77 @@ def train_killed(config: TrainConfig, at: int) -> int:
     arguments = config, torch.get_num_threads()
     process = multiprocessing.get_context("spawn").Process(target=_train, args=arguments)
     process.start()
-    told = 0
-    while told < at:
+    logged = 0
+    while logged < at:
         if not process.is_alive():
-            raise TrainingError(f"the training ended after {told} of {config.loop.steps} steps, before it was killed")
+            raise TrainingError(f"the training ended after {logged} of {config.loop.steps} steps, before it was killed")
         time.sleep(0.02)
-        told = len(losses_of(config)) if (config.out / LOSSES).is_file() else 0
+        logged = len(losses_of(config)) if (config.out / LOSSES).is_file() else 0
     process.kill()
     process.join()
-    train(config, Quiet())
-    return told
+    train(config, SilentViewer())
+    return logged
 
 
 def _train(config: TrainConfig, threads: int) -> None:
-    """With as many threads as elsewhere: the order of a sum's terms depends on them."""
+    """Trains with as many threads as elsewhere: the order of a sum's terms depends on them."""
     torch.set_num_threads(threads)
-    train(config, Quiet())
+    train(config, SilentViewer())
 
 
-def difference(one: Rows, other: Rows, name: str = "loss") -> float:
+def largest_difference(one: LossRows, other: LossRows, name: str = "loss") -> float:
     """The largest relative difference of a loss at any step.
 
     Raises:
-        TrainingError: they are not of the same steps.
+        TrainingError: the rows are not of the same steps.
     """
     if [row["step"] for row in one] != [row["step"] for row in other]:
         raise TrainingError(f"expected losses of the same steps, got {len(one)} and {len(other)} lines")
     return max(abs(a[name] - b[name]) / abs(a[name]) for a, b in zip(one, other, strict=True))
 
 
-def seconds_per_step(rows: Rows) -> float:
-    """The median, without the first steps."""
-    seconds = sorted(row["seconds_per_step"] for row in rows[FIRST:] or rows)
+def seconds_per_step(rows: LossRows) -> float:
+    """The median time of a step, without the first steps."""
+    seconds = sorted(row["seconds_per_step"] for row in rows[WARM_UP_STEPS:] or rows)
     return seconds[len(seconds) // 2]
 
 
-def report(config: TrainConfig, undisturbed: Rows, again: Rows, resumed: Rows, shared: Rows, killed: int) -> str:
-    """What was found, in Markdown."""
+def format_report(
+    config: TrainConfig, undisturbed: LossRows, again: LossRows, resumed: LossRows, shared: LossRows, killed: int
+) -> str:
+    """The results as a Markdown table.
+
+    Args:
+        undisturbed, again: losses of two undisturbed trainings.
+        resumed: losses of the training whose process was killed after `killed` steps.
+        shared: losses of the training by two workers.
+    """
     one, two = seconds_per_step(undisturbed), seconds_per_step(shared)
-    counted = undisturbed[FIRST:] or undisturbed
-    sums = {part: sum(row[f"seconds_{part}"] for row in counted) for part in PARTS}
+    counted = undisturbed[WARM_UP_STEPS:] or undisturbed
+    sums = {part: sum(row[f"seconds_{part}"] for row in counted) for part in STEP_PARTS}
     shares = ", ".join(f"{part} {seconds / sum(sums.values()):.0%}" for part, seconds in sums.items())
     lines = {
         f"one worker: windows a second (batch of {config.loop.batch})": f"{config.loop.batch / one:.2f}",
         "one worker: where the time of a step goes": shares,
-        "one worker again: largest relative difference of the loss": f"{difference(undisturbed, again):.1e}",
-        f"killed after step {killed}, gone on with: the same": f"{difference(undisturbed, resumed):.1e}",
-        "two workers, the same batches: the same": f"{difference(undisturbed, shared):.1e}",
+        "one worker again: largest relative difference of the loss": f"{largest_difference(undisturbed, again):.1e}",
+        f"killed after step {killed}, gone on with: the same": f"{largest_difference(undisturbed, resumed):.1e}",
+        "two workers, the same batches: the same": f"{largest_difference(undisturbed, shared):.1e}",
         "two workers: windows a second": f"{config.loop.batch / two:.2f}",
     }
     head = f"|  | over {len(undisturbed)} steps |\n| --- | --- |\n"
     return head + "".join(f"| {name} | {value} |\n" for name, value in lines.items())
 
 
-def trial(config: TrainConfig, out: Path, steps: int) -> str:
-    """Do all four in `out`, which is emptied of earlier ones; the report, also in `out/trial.md`.
+def compare_resumed(config: TrainConfig, out: Path, steps: int) -> str:
+    """Does all four trainings.
+
+    Args:
+        config: the training whose first steps are done.
+        out: absolute path of the folder that takes them and the report, `trial.md`; earlier ones there are removed.
+        steps: steps of each training, at least 4.
+
+    Returns:
+        The report in Markdown.
 
     Raises:
         TrainingError: the training cannot be done.
@@ -119,30 +136,10 @@ def trial(config: TrainConfig, out: Path, steps: int) -> str:
     shared = shortened(config, out / "shared", steps, workers=2)
     for each in (one, again, resumed, shared):
         shutil.rmtree(each.out, ignore_errors=True)
-    train(one, Quiet())
-    train(again, Quiet())
+    train(one, SilentViewer())
+    train(again, SilentViewer())
     killed = train_killed(resumed, steps // 2 + 1)
-    train(shared, Quiet())
-    text = report(config, losses_of(one), losses_of(again), losses_of(resumed), losses_of(shared), killed)
+    train(shared, SilentViewer())
+    text = format_report(config, losses_of(one), losses_of(again), losses_of(resumed), losses_of(shared), killed)
     (out / "trial.md").write_text(text, encoding="utf-8")
     return text
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m jobs.studies.resume", description=__doc__.partition("\n")[0])
-    parser.add_argument("config", type=Path)
-    parser.add_argument("--out", type=Path, default=Path("trial"))
-    parser.add_argument("--steps", type=int, default=40)
-    asked = parser.parse_args(arguments)
-    if asked.steps < 4:
-        parser.error("--steps must be at least 4: one is killed half way")
-    try:
-        sys.stdout.write(trial(TrainConfig.from_file(asked.config), asked.out.resolve(), asked.steps))
-    except TrainingError as fault:
-        print(f"error: {fault}", file=sys.stderr)
-        return 2
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -1,4 +1,4 @@
-"""Phases for magnitudes: each peak of the spectrum is a sine that goes on, then a few steps towards consistency."""
+"""Finding phases for magnitudes: each peak of a spectrum continues as a sine, then Griffin-Lim improves the result."""
 
 from __future__ import annotations
 
@@ -9,43 +9,48 @@ import torch.nn.functional as F
 from torch import Tensor
 
 MOMENTUM = 0.99
+"""Momentum of the fast Griffin-Lim algorithm."""
 
 
-def invert(magnitudes: Tensor, angles: Tensor, window: Tensor, hop: int, iterations: int) -> Tensor:
-    """Phases, as numbers [bins, frames] on the unit circle, that go with the given magnitudes of a sound's spectra.
+def griffin_lim(magnitudes: Tensor, angles: Tensor, window: Tensor, hop: int, iterations: int) -> Tensor:
+    """Returns phases for the magnitudes of a sound's spectra, as complex numbers [bins, frames] of absolute value 1.
 
-    The fast Griffin-Lim algorithm (Perraudin, Balazs, Sondergaard 2013). Nothing is drawn at random: the same
-    magnitudes give the same phases. A frame's phases depend on `frames_seen` frames to either side.
+    This is the fast Griffin-Lim algorithm (Perraudin, Balazs, Sondergaard 2013). Nothing is random: the same magnitudes
+    give the same phases. The phases of a frame depend on `frames_seen` frames to either side.
 
     Args:
-        magnitudes: [bins, frames], frame i around the middle of the i-th `hop` samples.
-        angles: [bins, frames] where the search begins: those of `advancing_phases`.
-        window: of the analysis, periodic Hann.
+        magnitudes: [bins, frames]; frame i lies around the middle of the i-th `hop` samples.
+        angles: angles that the search begins with, [bins, frames], see `advancing_phases`.
+        window: window of the analysis, periodic Hann, [n_fft].
         hop: samples between two frames.
-        iterations: of Griffin-Lim.
+        iterations: iterations of the algorithm.
     """
     phases = torch.polar(torch.ones_like(magnitudes), angles)
-    before = torch.zeros_like(phases)
+    previous = torch.zeros_like(phases)
     for _ in range(iterations):
-        now = analysed(synthesised(magnitudes * phases, window, hop), window, hop)
-        ahead = now + MOMENTUM * (now - before)
-        before, phases = now, ahead / ahead.abs().clamp(min=1e-9)
+        consistent = stft(istft(magnitudes * phases, window, hop), window, hop)
+        accelerated = consistent + MOMENTUM * (consistent - previous)
+        previous, phases = consistent, accelerated / accelerated.abs().clamp(min=1e-9)
     return phases
 
 
 def frames_seen(n_fft: int, hop: int, iterations: int) -> int:
-    """Frames to either side on which the sound of a frame depends: those that it overlaps, in each iteration again."""
+    """Returns how many frames to either side the sound of a frame depends on: each iteration adds those it overlaps."""
     return (iterations + 1) * (-(-n_fft // hop) - 1)
 
 
 def advancing_phases(magnitudes: Tensor, n_fft: int, hop: int, last: Tensor | None = None) -> Tensor:
-    """Phases [bins, frames] that advance by the frequency of the nearest peak (Beauregard, Harish, Wyse, SPSI, 2015).
+    """Returns angles [bins, frames] that advance by the frequency of the nearest peak.
 
-    A parabola through a peak's log magnitudes gives its frequency between the bins; the bins around a peak alternate in
-    sign, as those of a windowed sine do.
+    This is the single-pass spectrogram inversion of Beauregard, Harish and Wyse (2015). A parabola through the log
+    magnitudes of a peak gives its frequency between the bins. The bins around a peak alternate in sign, as those of a
+    windowed sine do.
 
     Args:
-        last: [bins] phases of the frame before the first; zeros if left out.
+        magnitudes: [bins, frames].
+        n_fft: samples of a window.
+        hop: samples between two frames.
+        last: angles of the frame before the first, [bins]; zeros if left out.
     """
     bins, frames = magnitudes.shape
     lower, upper = F.pad(magnitudes, (0, 0, 1, 0))[:-1], F.pad(magnitudes, (0, 0, 0, 1))[1:]
@@ -60,13 +65,13 @@ def advancing_phases(magnitudes: Tensor, n_fft: int, hop: int, last: Tensor | No
     phases, last = torch.empty_like(magnitudes), magnitudes.new_zeros(bins) if last is None else last
     for frame in range(frames):
         last = last.gather(0, nearest[:, frame]) + advance[:, frame] + sign[:, frame]
-        last = torch.remainder(last, 2 * math.pi)  # or single precision would lose the phase in a long piece
+        last = torch.remainder(last, 2 * math.pi)  # otherwise single precision would lose the phase in a long piece
         phases[:, frame] = last
     return phases
 
 
 def _nearest(peak: Tensor, index: Tensor) -> Tensor:
-    """Index of the nearest peak of each bin in its frame, [bins, frames]; the bin's own where there is none."""
+    """Returns the index of the peak nearest to each bin in its frame, [bins, frames]; its own if there is none."""
     bins = len(index)
     left = torch.where(peak, index, -bins).cummax(0).values
     right = torch.where(peak, index, 2 * bins).flip(0).cummin(0).values.flip(0)
@@ -74,16 +79,16 @@ def _nearest(peak: Tensor, index: Tensor) -> Tensor:
     return torch.where((nearest < 0) | (nearest >= bins), index, nearest)
 
 
-def analysed(audio: Tensor, window: Tensor, hop: int) -> Tensor:
-    """Spectra [bins, frames] of a sound [frames * hop]."""
+def stft(audio: Tensor, window: Tensor, hop: int) -> Tensor:
+    """Returns the spectra [bins, frames] of a sound [frames * hop]."""
     n_fft = len(window)
     reach = (n_fft - hop) // 2
     padded = F.pad(audio, (reach, n_fft - hop - reach))
     return torch.stft(padded, n_fft, hop, window=window, center=False, return_complex=True)
 
 
-def synthesised(spectra: Tensor, window: Tensor, hop: int) -> Tensor:
-    """The sound [frames * hop] whose windowed stretches come nearest to the spectra [bins, frames]."""
+def istft(spectra: Tensor, window: Tensor, hop: int) -> Tensor:
+    """Returns the sound [frames * hop] whose windowed spectra come nearest to the given spectra [bins, frames]."""
     n_fft, frames = len(window), spectra.shape[-1]
     pieces = torch.fft.irfft(spectra, n_fft, dim=0) * window[:, None]
     length = (frames - 1) * hop + n_fft
@@ -94,6 +99,6 @@ def synthesised(spectra: Tensor, window: Tensor, hop: int) -> Tensor:
 
 
 def _overlap_added(pieces: Tensor, hop: int, length: int) -> Tensor:
-    """Sum of pieces [n_fft, frames], each `hop` samples after the one before: [length]."""
+    """Returns the sum of pieces [n_fft, frames], each `hop` samples after the one before: [length]."""
     added = F.fold(pieces[None].contiguous(), (1, length), (1, len(pieces)), stride=(1, hop))
     return added[0, 0, 0]

@@ -1,9 +1,9 @@
-"""A small autoencoder of spectra: log magnitudes and panning in, latents, the same out, phases found afterwards.
+"""A small autoencoder of spectra: it codes log magnitudes and panning as latents, and phases are found after decoding.
 
-It learns in minutes what an autoencoder of waveforms learns in days: magnitudes say which pitches sound and when, and
-phases follow from them well enough (`models.autoencoders.phase_reconstruction`). Works at 44.1 kHz stereo: below 11
-kHz every bin of a spectrum of 2048 samples, above it bands, and the direction of each band instead of a second
-channel.
+It learns in minutes what an autoencoder of waveforms learns in days: magnitudes tell which pitches sound and when, and
+phases follow from them well enough (`models.autoencoders.phase_reconstruction`). It is made for stereo at 44.1 kHz: a
+spectrum of 2048 samples is described by every bin below 11 kHz, by bands above that, and by the direction of bands
+instead of a second channel.
 """
 
 from __future__ import annotations
@@ -16,29 +16,29 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from models.autoencoders.phase_reconstruction import advancing_phases, frames_seen, invert, synthesised
+from models.autoencoders.phase_reconstruction import advancing_phases, frames_seen, griffin_lim, istft
 
 FLOOR = 1e-4
-"""Magnitude that the encoder takes for silence: -80 dB below a sine at full scale."""
+"""The magnitude that counts as silence for the encoder: 80 dB below a sine at full scale."""
 QUIETEST = 1e-5
-"""The least magnitude that the decoder makes, -100 dB."""
+"""The least magnitude that the decoder makes: 100 dB below a sine at full scale."""
 CENTER, SCALE = math.log(1e-2), 2.3
-"""Of log magnitudes, so that the network sees numbers about [-2, 2]."""
+"""Center and scale that log magnitudes are normalized with, to a range of about [-2, 2]."""
 
 
 @dataclass(frozen=True)
-class CodecConfig:
+class SpectralConfig:
     """Shape of the autoencoder.
 
     Attributes:
         latents: channels of the latents.
-        width, depth: channels and blocks of either side at the latents' rate.
-        fine_width, fine_depth: of the decoder's blocks at the spectra's rate.
-        n_fft, hop: samples of a spectrum's window, and between two spectra.
-        group: spectra of one latent frame.
-        bins: bins below the bands, one number each.
-        bands: of the bins above them.
-        pan_bands: over all bins.
+        width, depth: channels and number of the blocks at the rate of the latents, in encoder and decoder each.
+        fine_width, fine_depth: channels and number of the decoder's blocks at the rate of the spectra.
+        n_fft, hop: samples of a spectrum's window, and samples between two spectra.
+        group: spectra per latent frame.
+        bins: number of the lowest bins, which are described by one value each.
+        bands: number of bands that describe all higher bins.
+        pan_bands: number of bands, over all bins, whose direction is described.
     """
 
     latents: int = 64
@@ -55,16 +55,17 @@ class CodecConfig:
 
     @property
     def features(self) -> int:
-        """Numbers that describe one spectrum."""
+        """The number of values that describe one spectrum."""
         return self.bins + self.bands + self.pan_bands
 
     @property
     def downsampling(self) -> int:
+        """Samples per latent frame."""
         return self.hop * self.group
 
 
 class ConvNeXtBlock(nn.Module):
-    """Depthwise convolution over time, then an MLP over channels (arXiv 2201.03545)."""
+    """A ConvNeXt block (arXiv 2201.03545): a depthwise convolution over time, then an MLP over channels."""
 
     def __init__(self, width: int, kernel: int = 7) -> None:
         super().__init__()
@@ -75,23 +76,23 @@ class ConvNeXtBlock(nn.Module):
         self.scale = nn.Parameter(torch.full((width,), 0.1))
 
     def forward(self, x: Tensor) -> Tensor:
-        """[batch, width, frames] -> the same."""
+        """Maps [batch, width, frames] to the same shape."""
         y = self.norm(self.conv(x).transpose(1, 2))
         return x + (self.scale * self.narrow(F.gelu(self.widen(y)))).transpose(1, 2)
 
 
-class Spectra(nn.Module):
-    """Sound to features of its spectra and back, with no weight to learn."""
+class SpectralTransform(nn.Module):
+    """Computes the features of sound's spectra, and sound from such features; it has no weights."""
 
     window: Tensor
     band_of_bin: Tensor
     pan_band_of_bin: Tensor
 
-    def __init__(self, config: CodecConfig) -> None:
+    def __init__(self, config: SpectralConfig) -> None:
         super().__init__()
         self.config = config
         above = config.n_fft // 2 + 1 - config.bins
-        # On the CPU even where a network is built without numbers, on the meta device: no checkpoint holds these.
+        # These stay on the CPU where a network is built on the meta device, because no checkpoint contains them.
         self.register_buffer("window", torch.hann_window(config.n_fft, device="cpu"), persistent=False)
         bands = torch.arange(above, device="cpu") * config.bands // above
         self.register_buffer("band_of_bin", bands, persistent=False)
@@ -99,7 +100,10 @@ class Spectra(nn.Module):
         self.register_buffer("pan_band_of_bin", pan_bands, persistent=False)
 
     def magnitudes(self, audio: Tensor) -> Tensor:
-        """[clips, 2, samples] -> [clips, 2, bins of the spectrum, frames]; a sine at full scale makes about 1."""
+        """Returns magnitudes [clips, 2, n_fft / 2 + 1, frames] of audio [clips, 2, samples].
+
+        A sine at full scale has a magnitude of about 1.
+        """
         config = self.config
         reach = (config.n_fft - config.hop) // 2  # frame i lies around the middle of its own `hop` samples
         flat = F.pad(audio, (reach, config.n_fft - config.hop - reach)).flatten(0, 1)
@@ -109,56 +113,69 @@ class Spectra(nn.Module):
         return spectra.abs() / (self.window.sum() / 2)
 
     def features(self, audio: Tensor, floor: float = FLOOR) -> Tensor:
-        """[clips, 2, samples] -> [clips, features, frames]: log magnitudes about [-2, 2], directions in [-1, 1]."""
+        """Returns features [clips, features, frames] of audio [clips, 2, samples].
+
+        The log magnitudes come first, in about [-2, 2], then the directions, from -1 (left) to 1 (right). Magnitudes
+        below `floor` are raised to it.
+        """
         channels = self.magnitudes(audio)
         power = channels.square().mean(1)
         bins = self.config.bins
         above = _mean_by(power[:, bins:], self.band_of_bin, self.config.bands)
         level = torch.cat((power[:, :bins], above), dim=1).clamp(min=floor**2).log() / 2
         left, right = (_mean_by(c.square(), self.pan_band_of_bin, self.config.pan_bands) for c in channels.unbind(1))
-        quiet = 1e-9  # what is silent sounds from the middle
+        quiet = 1e-9  # silence has its direction in the middle
         angle = torch.atan2((right + quiet).sqrt(), (left + quiet).sqrt())
         return torch.cat(((level - CENTER) / SCALE, angle / (math.pi / 4) - 1), dim=1)
 
     def levels(self, features: Tensor) -> Tensor:
-        """Magnitudes of both channels together, [clips, bins of the spectrum, frames], of features."""
+        """Returns the magnitudes of both channels together, [clips, n_fft / 2 + 1, frames], of features."""
         config = self.config
         level = (features[:, : config.bins + config.bands] * SCALE + CENTER).clamp(math.log(QUIETEST), 2.0).exp()
         return torch.cat((level[:, : config.bins], level[:, config.bins :][:, self.band_of_bin]), dim=1)
 
     def sound(self, features: Tensor, iterations: int, last: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        """[clips, features, frames] -> [clips, 2, frames * hop]; both channels have the same phases.
+        """Returns audio [clips, 2, frames * hop] of features, and the angles that the search for phases began with.
 
-        Also gives the phases [clips, bins, frames] that the search for them began with; `last` are those of the frame
-        before the first, [clips, bins], where there is one.
+        Both channels have the same phases.
+
+        Args:
+            features: [clips, features, frames].
+            iterations: iterations of the search for phases.
+            last: initial angles of the frame before the first, [clips, n_fft / 2 + 1], where there is one.
+
+        Returns:
+            The audio, and initial angles [clips, n_fft / 2 + 1, frames].
         """
         config, window = self.config, self.window
         level = self.levels(features)
         level = torch.where(level <= QUIETEST * 1.1, 0.0, level) * (window.sum() / 2)
         before = [None] * len(level) if last is None else list(last)
-        begun = [
-            advancing_phases(one, config.n_fft, config.hop, angle) for one, angle in zip(level, before, strict=True)
+        initial = [
+            advancing_phases(one, config.n_fft, config.hop, angles) for one, angles in zip(level, before, strict=True)
         ]
-        found = [invert(one, angles, window, config.hop, iterations) for one, angles in zip(level, begun, strict=True)]
-        angle = (features[:, config.bins + config.bands :].clamp(-1, 1) + 1) * (math.pi / 4)
-        angle = angle[:, self.pan_band_of_bin]
-        spectra = level * torch.stack(found) * math.sqrt(2)
-        channels = (spectra * angle.cos(), spectra * angle.sin())
-        sound = [[synthesised(x, window, config.hop) for x in clip] for clip in zip(*channels, strict=True)]
-        return torch.stack([torch.stack(clip) for clip in sound]), torch.stack(begun)
+        phases = [
+            griffin_lim(one, angles, window, config.hop, iterations) for one, angles in zip(level, initial, strict=True)
+        ]
+        direction = (features[:, config.bins + config.bands :].clamp(-1, 1) + 1) * (math.pi / 4)
+        direction = direction[:, self.pan_band_of_bin]
+        spectra = level * torch.stack(phases) * math.sqrt(2)
+        channels = (spectra * direction.cos(), spectra * direction.sin())
+        sound = [[istft(x, window, config.hop) for x in clip] for clip in zip(*channels, strict=True)]
+        return torch.stack([torch.stack(clip) for clip in sound]), torch.stack(initial)
 
 
 class SpectralAutoencoder(nn.Module):
-    """Audio [clips, 2, samples] <-> latents [clips, latent channels, frames], each channel of variance about 1."""
+    """Audio [clips, 2, samples] <-> latents [clips, channels, frames] whose channels have a variance of about 1."""
 
     latent_mean: Tensor
     latent_std: Tensor
 
     def __init__(self, settings: dict[str, Any]) -> None:
         super().__init__()
-        self.codec = config = CodecConfig(**settings)
-        self.iterations = 12  # of the search for phases; more change nothing that is heard
-        self.spectra = Spectra(config)
+        self.config = config = SpectralConfig(**settings)
+        self.iterations = 12  # iterations of the search for phases; more make no audible difference
+        self.transform = SpectralTransform(config)
         width, fine = config.width, config.fine_width
         self.encode_in = nn.Conv1d(config.features * config.group, width, 1)
         self.encode_blocks = nn.Sequential(*(ConvNeXtBlock(width) for _ in range(config.depth)))
@@ -175,80 +192,86 @@ class SpectralAutoencoder(nn.Module):
 
     @property
     def reach(self) -> tuple[int, int]:
-        """Latents to either side that the decoder's network sees, and on which the phases depend."""
-        config = self.codec
+        """Numbers of latents to either side: those that the decoder's network sees, and those that phases depend on."""
+        config = self.config
         network = 1 + 3 * config.depth + -(-3 * config.fine_depth // config.group)
         return network, -(-frames_seen(config.n_fft, config.hop, self.iterations) // config.group)
 
     def posterior(self, features: Tensor) -> tuple[Tensor, Tensor]:
-        """Features [clips, features, frames of spectra] -> mean and log variance of raw latents."""
-        group = self.codec.group
+        """Returns mean and log variance of raw latents, given features [clips, features, frames of spectra]."""
+        group = self.config.group
         x = features.unflatten(-1, (-1, group)).transpose(2, 3).flatten(1, 2)
         x = self.encode_out(self.encode_blocks(self.encode_in(x)))
         mean, log_variance = x.chunk(2, dim=1)
         return mean, log_variance.clamp(-12, 4)
 
     def reconstruct(self, raw: Tensor) -> Tensor:
-        """Raw latents [clips, channels, frames] -> features of spectra."""
-        group = self.codec.group
+        """Returns features of spectra, given raw latents [clips, channels, frames]."""
+        group = self.config.group
         x = self.decode_fine(self.decode_blocks(self.decode_in(raw)))
         x = x.unflatten(1, (-1, group)).transpose(2, 3).flatten(2)
         return self.decode_out(self.fine_blocks(x))
 
     def encode(self, audio: Tensor) -> tuple[Tensor, Tensor]:
-        """Mean latents, standardised, and their deviations; samples a multiple of the downsampling."""
-        mean, log_variance = self.posterior(self.spectra.features(audio))
+        """Returns means and standard deviations of standardized latents, [clips, channels, frames] each.
+
+        The number of samples must be a multiple of the downsampling.
+        """
+        mean, log_variance = self.posterior(self.transform.features(audio))
         std = self.latent_std[:, None]
         return (mean - self.latent_mean[:, None]) / std, (log_variance / 2).exp() / std
 
     def decode(self, latents: Tensor, chunk: int | None = None, to: torch.device | None = None) -> Tensor:
-        """Audio [clips, 2, frames * downsampling] of standardised latents.
+        """Returns audio [clips, 2, frames * downsampling].
 
-        With `chunk` frames at a time memory does not grow with the length: each piece is decoded with as much on either
-        side as its sound depends on, and its phases advance from those of the piece before, so the result is the same.
-        `to` is where the audio shall lie.
+        Args:
+            latents: standardized latents, [clips, channels, frames].
+            chunk: frames that are decoded at a time, so that memory does not grow with the length. Each chunk is
+                decoded with as many neighbors as its audio depends on, and its phases continue those of the chunk
+                before, so the result is the same. None decodes everything at once.
+            to: device of the audio; that of the latents if left out.
         """
-        frames, group, hop = latents.shape[-1], self.codec.group, self.codec.downsampling
-        seen, heard = self.reach
-        if chunk is None or frames <= chunk + 2 * heard:
-            return self.spectra.sound(self._described(latents), self.iterations)[0].to(to or latents.device)
+        frames, group, hop = latents.shape[-1], self.config.group, self.config.downsampling
+        network_reach, phase_reach = self.reach
+        if chunk is None or frames <= chunk + 2 * phase_reach:
+            return self.transform.sound(self._features(latents), self.iterations)[0].to(to or latents.device)
         audio = latents.new_empty(len(latents), 2, frames * hop, device=to)
         last: Tensor | None = None
         for start in range(0, frames, chunk):
             stop = min(start + chunk, frames)
-            first, end = max(0, start - heard), min(frames, stop + heard)
-            left, right = max(0, first - seen), min(frames, end + seen)
-            described = self._described(latents[..., left:right])[..., (first - left) * group : (end - left) * group]
-            sound, begun = self.spectra.sound(described, self.iterations, last)
+            first, end = max(0, start - phase_reach), min(frames, stop + phase_reach)
+            left, right = max(0, first - network_reach), min(frames, end + network_reach)
+            features = self._features(latents[..., left:right])[..., (first - left) * group : (end - left) * group]
+            sound, initial = self.transform.sound(features, self.iterations, last)
             audio[..., start * hop : stop * hop] = sound[..., (start - first) * hop : (stop - first) * hop]
-            if passed := max(0, stop - heard) - first:  # the next piece begins so many latents after this one
-                last = begun[..., passed * group - 1]
+            if passed := max(0, stop - phase_reach) - first:  # the next chunk begins so many latents after this one
+                last = initial[..., passed * group - 1]
         return audio
 
-    def _described(self, latents: Tensor) -> Tensor:
-        """Features of spectra of standardised latents."""
+    def _features(self, latents: Tensor) -> Tensor:
+        """Returns the features of spectra, given standardized latents."""
         raw = latents * self.latent_std[:, None] + self.latent_mean[:, None]
         return self.reconstruct(raw.to(self.decode_in.weight.dtype)).to(latents.dtype)
 
-    def lower(self, dtype: torch.dtype) -> None:
-        """Let the decoder's network compute with such numbers from now on; the search for phases does not."""
+    def to_precision(self, dtype: torch.dtype) -> None:
+        """Lets the decoder's network, but not the search for phases, compute in another precision from now on."""
         for layer in (self.decode_in, self.decode_blocks, self.decode_fine, self.fine_blocks, self.decode_out):
             layer.to(dtype)
 
     def fuse(self) -> SpectralAutoencoder:
-        """Nothing to multiply out; beside the Oobleck's."""
+        """Does nothing; the Oobleck autoencoder multiplies its weight normalization out here."""
         return self
 
 
 def _mean_by(x: Tensor, groups: Tensor, count: int) -> Tensor:
-    """Mean of `x` [clips, bins, frames] over the bins of each group: [clips, count, frames]."""
+    """Returns the mean of `x` [clips, bins, frames] over the bins of each group: [clips, count, frames]."""
     total = x.new_zeros(len(x), count, x.shape[-1]).index_add_(1, groups, x)
     size = torch.bincount(groups, minlength=count).to(x)
     return total / size[:, None]
 
 
 def _growing_bands(bins: int, bands: int) -> list[int]:
-    """Band of each bin: narrow below, wide above, none empty."""
+    """Returns the band of each bin; low bands are narrow, high bands are wide, and none is empty."""
     edges = [math.ceil((i / bands) ** 2 * bins) for i in range(1, bands + 1)]
     for band in range(1, bands):
         edges[band] = max(edges[band], edges[band - 1] + 1)

@@ -1,4 +1,4 @@
-"""CLIP checkpoints of open_clip: the tensors of the image encoder, and the shape that they have."""
+"""CLIP checkpoints of open_clip: the tensors of the image encoder, and the configuration that follows from them."""
 
 from __future__ import annotations
 
@@ -8,42 +8,46 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from models.clip.config import MEAN, STD, TINY, ClipConfig
+from models.errors import UserError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-
 CONFIG_NAME = "open_clip_config.json"
 
-
-# Tensors of a whole CLIP that belong to its text tower or its loss.
-OTHER_PARTS = ("transformer.", "token_embedding.", "ln_final.", "text.")
-
-
+# Tensors of a whole CLIP that belong to its text encoder or its loss.
+OTHER_PREFIXES = ("transformer.", "token_embedding.", "ln_final.", "text.")
 OTHER_NAMES = ("positional_embedding", "text_projection", "logit_scale", "logit_bias", "attn_mask")
 
 
-class ClipWeightsError(ValueError):
-    """A file does not hold the image tower that it should; says what was expected and what came."""
+class ClipWeightsError(UserError):
+    """Raised for a file without the expected image encoder; the message says what was expected and what was found."""
 
 
-def config_of(path: Path) -> ClipConfig:
-    """The shape of the tower in a checkpoint of open_clip.
+def clip_config(source: str) -> ClipConfig:
+    """Returns the configuration of the image encoder that `models.clip.image_encoder.load_image_encoder(source)` loads.
 
     Raises:
-        ClipWeightsError: the file is not such a checkpoint.
+        ClipWeightsError: the file is no checkpoint of open_clip.
     """
-    return _config(_visual_tensors(path), path)
+    if source == "tiny":
+        return TINY
+    path = Path(source)
+    return config_from_tensors(image_encoder_tensors(path), path)
 
 
-def _visual_tensors(path: Path) -> dict[str, Tensor]:
-    """The image tower's tensors in a checkpoint, float32, under the names of open_clip's VisionTransformer."""
+def image_encoder_tensors(path: Path) -> dict[str, Tensor]:
+    """Returns the tensors of the image encoder, float32, by their names in open_clip's VisionTransformer.
+
+    Raises:
+        ClipWeightsError: the file is no checkpoint of open_clip.
+    """
     from torch import Tensor
 
     tensors = {str(name).removeprefix("module."): value for name, value in _read(path).items()}
     if any(name.startswith("visual.") for name in tensors):
         surplus = sorted(
-            name for name in tensors if not name.startswith(("visual.", *OTHER_PARTS)) and name not in OTHER_NAMES
+            name for name in tensors if not name.startswith(("visual.", *OTHER_PREFIXES)) and name not in OTHER_NAMES
         )
         if surplus:
             raise ClipWeightsError(f"{path}: expected a CLIP of open_clip, found the unknown tensor {surplus[0]}")
@@ -57,7 +61,7 @@ def _visual_tensors(path: Path) -> dict[str, Tensor]:
 
 
 def _read(path: Path) -> Mapping[str, Any]:
-    """What a checkpoint file holds by name."""
+    """Returns the contents of a checkpoint file by name."""
     import torch
 
     if not path.is_file():
@@ -68,8 +72,8 @@ def _read(path: Path) -> Mapping[str, Any]:
 
             return dict(load_file(path))
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except Exception as fault:  # each reader has errors of its own, none of them of use to a user
-        missing = f": {fault.strerror}" if isinstance(fault, OSError) and fault.strerror else ""
+    except Exception as error:  # each reader raises errors of its own, which help no user
+        missing = f": {error.strerror}" if isinstance(error, OSError) and error.strerror else ""
         raise ClipWeightsError(
             f"{path}: cannot be read as CLIP weights{missing}; expected a state dict of open_clip (.safetensors, .pt)"
         ) from None
@@ -78,8 +82,12 @@ def _read(path: Path) -> Mapping[str, Any]:
     return state["state_dict"] if isinstance(state.get("state_dict"), Mapping) else state
 
 
-def _config(tensors: Mapping[str, Tensor], path: Path) -> ClipConfig:
-    """The configuration that the tensors, and the file beside them if there is one, speak of."""
+def config_from_tensors(tensors: Mapping[str, Tensor], path: Path) -> ClipConfig:
+    """Returns the configuration that follows from tensors and from the `open_clip_config.json` beside them, if any.
+
+    Raises:
+        ClipWeightsError: a tensor is missing, or the file beside them is not JSON.
+    """
     needed = ("conv1.weight", "positional_embedding", "proj")
     if absent := [name for name in needed if name not in tensors]:
         raise ClipWeightsError(f"{path}: expected the tensor visual.{absent[0]}, it is missing")
@@ -89,9 +97,9 @@ def _config(tensors: Mapping[str, Tensor], path: Path) -> ClipConfig:
     beside = path.with_name(CONFIG_NAME)
     try:
         raw = json.loads(beside.read_text(encoding="utf-8")) if beside.is_file() else {}
-    except ValueError as fault:
-        raise ClipWeightsError(f"{beside} is not JSON: {fault}") from fault
-    model, pictures = raw.get("model_cfg", {}), raw.get("preprocess_cfg", {})
+    except ValueError as error:
+        raise ClipWeightsError(f"{beside} is not JSON: {error}") from error
+    model, preprocessing = raw.get("model_cfg", {}), raw.get("preprocess_cfg", {})
     return ClipConfig(
         image_size=grid * patch,
         patch_size=patch,
@@ -100,17 +108,6 @@ def _config(tensors: Mapping[str, Tensor], path: Path) -> ClipConfig:
         heads=width // model.get("vision_cfg", {}).get("head_width", 64),
         embed_dim=tensors["proj"].shape[1],
         quick_gelu=bool(model.get("quick_gelu", not raw)),
-        mean=tuple(pictures.get("mean", MEAN)),
-        std=tuple(pictures.get("std", STD)),
+        mean=tuple(preprocessing.get("mean", MEAN)),
+        std=tuple(preprocessing.get("std", STD)),
     )
-
-
-def clip_config(source: str) -> ClipConfig:
-    """The shape of the tower of `models.clip.image_encoder.load_clip(source)`.
-
-    Raises:
-        ClipWeightsError: the file is no checkpoint of open_clip.
-    """
-    if source == "tiny":
-        return TINY
-    return config_of(Path(source))

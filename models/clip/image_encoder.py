@@ -1,4 +1,4 @@
-"""The image tower of CLIP, from open_clip: pictures to embeddings. The text tower is neither built nor kept."""
+"""The image encoder of CLIP, from open_clip: pictures to embeddings. The text encoder is neither built nor loaded."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from models.clip.checkpoint import ClipWeightsError, _config, _visual_tensors
+from models.clip.checkpoint import ClipWeightsError, config_from_tensors, image_encoder_tensors
 from models.clip.config import TINY_WEIGHTS, ClipConfig
 
 
-class ImageTower(nn.Module):
-    """A frozen image tower with its preprocessing, but for the resizing: pictures come at `config.image_size`."""
+class ImageEncoder(nn.Module):
+    """A frozen image encoder with its normalization. Pictures must already have the size `config.image_size`."""
 
     mean: Tensor
     std: Tensor
@@ -38,47 +38,46 @@ class ImageTower(nn.Module):
         self.eval().requires_grad_(False)
 
     def forward(self, pictures: Tensor) -> Tensor:
-        """Embed pictures.
+        """Returns embeddings [batch, embed_dim], float32, not normalized.
 
         Args:
-            pictures: [batch, size, size, 3] RGB, 0..255, uint8.
-
-        Returns:
-            [batch, embed_dim] float32, not normalised.
+            pictures: RGB, 0..255, uint8 or float, [batch, size, size, 3].
         """
         values = pictures.permute(0, 3, 1, 2).to(self.mean.dtype) / 255.0
         embeddings: Tensor = self.visual((values - self.mean) / self.std)
         return embeddings.float()
 
 
-def load_clip(source: str, device: str = "cpu") -> ImageTower:
-    """An image tower ready to use.
+def load_image_encoder(source: str, device: str = "cpu") -> ImageEncoder:
+    """Loads an image encoder.
 
     Args:
-        source: `tiny` for our own small tower, trained on the corpus, or the path of an open_clip checkpoint
-            (`.pt`, `.bin` or `.safetensors`). Its sizes are read from the tensors; activation, mean and deviation from
-            an `open_clip_config.json` beside it, or else as in OpenAI's ViT-B/32. Nothing is ever downloaded.
-        device: where it runs.
+        source: `tiny` for our own small encoder, trained on the composed corpus, or the path of an open_clip checkpoint
+            (`.pt`, `.bin` or `.safetensors`). Its sizes are read from the tensors. Activation, mean and standard
+            deviation are read from an `open_clip_config.json` beside it, or else are those of OpenAI's ViT-B/32.
+            Nothing is ever downloaded.
+        device: device of the encoder.
 
     Raises:
         ClipWeightsError: the file is not such a checkpoint.
     """
     path = TINY_WEIGHTS if source == "tiny" else Path(source)
-    tensors = _visual_tensors(path)
-    config = _config(tensors, path)
-    with torch.random.fork_rng(devices=[]):  # building draws weights that are replaced at once
-        tower = ImageTower(config)
-    _check_tensors(path, tensors, tower.visual.state_dict())
-    tower.visual.load_state_dict(tensors, strict=True)
-    return tower.to(device)
+    tensors = image_encoder_tensors(path)
+    config = config_from_tensors(tensors, path)
+    with torch.random.fork_rng(devices=[]):  # the random initial weights are replaced at once
+        encoder = ImageEncoder(config)
+    _check_tensors(path, tensors, encoder.visual.state_dict())
+    encoder.visual.load_state_dict(tensors, strict=True)
+    return encoder.to(device)
 
 
-def _check_tensors(path: Path, came: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
-    if missing := sorted(expected.keys() - came.keys()):
+def _check_tensors(path: Path, found: Mapping[str, Tensor], expected: Mapping[str, Tensor]) -> None:
+    """Raises ClipWeightsError if a tensor is missing, surplus or of another shape than expected."""
+    if missing := sorted(expected.keys() - found.keys()):
         raise ClipWeightsError(f"{path}: expected the tensor visual.{missing[0]}, it is missing")
-    if surplus := sorted(came.keys() - expected.keys()):
+    if surplus := sorted(found.keys() - expected.keys()):
         raise ClipWeightsError(f"{path}: found the tensor visual.{surplus[0]}, which this tower does not have")
     for name, tensor in expected.items():
-        if tensor.shape != came[name].shape:
-            shapes = f"expected {list(tensor.shape)}, found {list(came[name].shape)}"
+        if tensor.shape != found[name].shape:
+            shapes = f"expected {list(tensor.shape)}, found {list(found[name].shape)}"
             raise ClipWeightsError(f"{path}: visual.{name}: {shapes}")

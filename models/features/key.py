@@ -1,8 +1,7 @@
-"""Harmony: one key for a whole video, which the diffusion transformer is told and the music then keeps.
+"""The key: one key for a whole video, which conditions the diffusion transformer so that the music keeps it.
 
-A third of a chord is a small part of what a network must explain of a sound, so that a dark picture wants a minor one
-is hard to learn from the sound alone. So the key is chosen first, as the groove is: its mode suits the picture's mood,
-its tonic is drawn.
+The third of a chord is a small part of a sound, so a network hardly learns from sound alone that dark pictures go with
+minor thirds. So the key is chosen first, as the groove is: its mode suits the mood of the picture, its tonic is random.
 """
 
 from __future__ import annotations
@@ -17,39 +16,40 @@ from models.features.audio import PROFILES, SAMPLE_RATE, Key, chroma, key_of
 
 KEYS = 24
 UNKNOWN = 0
-"""Number of no key at all: for music without one, and for guidance's null half. Keys count from 1."""
-CLEAR = 0.6
-"""Clarity from which music has a key: that of composed music is about 0.9, that of noise 0.5 or less."""
+"""The number that stands for no key: for music without a clear key, and for the unconditioned half of guidance. Keys
+are numbered from 1."""
+CLEAR_KEY = 0.6
+"""The clarity from which on music has a key. Composed music has about 0.9, noise has 0.5 or less."""
 
 
 def key_number(tonic: int, is_major: bool) -> int:
-    """1..12 for C major up to B major, 13..24 for C minor up to B minor."""
+    """Returns the number of a key: 1..12 for C major up to B major, 13..24 for C minor up to B minor."""
     return 1 + tonic % 12 + (0 if is_major else 12)
 
 
 def is_major(number: int) -> bool:
-    """Whether a key's number, 1..24, is one of major."""
+    """Returns whether the number of a key, 1..24, is that of a major key."""
     return number <= 12
 
 
 def key_number_of(key: Key) -> int:
-    """The number of a key as heard; `UNKNOWN` where it is not clear."""
-    return key_number(key.tonic, key.mode == "major") if key.clarity >= CLEAR else UNKNOWN
+    """Returns the number of a measured key; `UNKNOWN` where it is not clear."""
+    return key_number(key.tonic, key.mode == "major") if key.clarity >= CLEAR_KEY else UNKNOWN
 
 
 def key_of_music(audio: Tensor, sample_rate: int = SAMPLE_RATE) -> int:
-    """The number of the key that music [samples] or [channels, samples] has, 0..24."""
+    """Returns the number, 0..24, of the key of music [samples] or [channels, samples]."""
     return key_number_of(key_of(chroma(audio, sample_rate)))
 
 
 @lru_cache(maxsize=1)
 def key_profiles() -> Tensor:
-    """How well each pitch class fits each key, and its mode: [25, 13], zeros for no key.
+    """Returns how well each pitch class fits each key, and its mode: [25, 13], with zeros for no key.
 
-    Krumhansl and Kessler's ratings with a mean of 0 and a deviation of 1, then 1 for major and -1 for minor. Keys that
-    share notes are alike here, so what is learned of one is known of the others.
+    A row holds Krumhansl and Kessler's ratings with mean 0 and standard deviation 1, then 1 for major or -1 for minor.
+    Keys that share notes have similar rows, so what a network learns about one key carries over to the others.
     """
-    table = torch.zeros(1 + KEYS, 13, device="cpu")  # kept: never on the meta device
+    table = torch.zeros(1 + KEYS, 13, device="cpu")  # cached, so it must never be made on the meta device
     for number in range(1, 1 + KEYS):
         ratings = torch.tensor(PROFILES["major" if is_major(number) else "minor"], device="cpu").roll((number - 1) % 12)
         table[number, :12] = (ratings - ratings.mean()) / ratings.std(correction=0)
@@ -57,6 +57,6 @@ def key_profiles() -> Tensor:
     return table
 
 
-def drawn_tonic(draw: str) -> int:
-    """A pitch class, 0..11, that depends on the text alone."""
-    return int.from_bytes(hashlib.sha256(f"{draw}/tonic".encode("utf-8", "surrogateescape")).digest()[:8], "big") % 12
+def random_tonic(seed: str) -> int:
+    """Returns a pitch class, 0..11, that depends on the text alone."""
+    return int.from_bytes(hashlib.sha256(f"{seed}/tonic".encode("utf-8", "surrogateescape")).digest()[:8], "big") % 12

@@ -1,4 +1,4 @@
-"""Building blocks of both transformers: normalisation, rotary positions, attention, feed-forward.
+"""Layers of both transformers: normalization, rotary positions, attention and feed-forward.
 
 Names of parameters follow the released checkpoint, which follows stable-audio-tools.
 """
@@ -11,9 +11,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+Rotary = tuple[Tensor, Tensor]
+"""Cosines and sines of the rotary angles of some positions, [length, width] each."""
+
 
 class LayerNorm(nn.Module):
-    """Layer normalisation over the last dimension; `beta` is a buffer, zero in trained weights."""
+    """Layer normalization over the last dimension; `beta` is a buffer, zero in trained weights."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -34,18 +37,18 @@ class RotaryEmbedding(nn.Module):
         self.inv_freq: Tensor
         self.register_buffer("inv_freq", 1.0 / 10000 ** (torch.arange(0, width, 2).float() / width))
 
-    def forward(self, length: int) -> tuple[Tensor, Tensor]:
-        """Cosines and sines of the angles, [length, width] each, in float32."""
+    def forward(self, length: int) -> Rotary:
+        """Cosines and sines of the positions 0 to `length` - 1, [length, width] each, in float32."""
         return self.at(torch.arange(length, device=self.inv_freq.device))
 
-    def at(self, positions: Tensor) -> tuple[Tensor, Tensor]:
-        """The same for any positions [length], fractions too."""
+    def at(self, positions: Tensor) -> Rotary:
+        """Cosines and sines of any positions [length], fractions included."""
         angles = torch.outer(positions.float(), self.inv_freq.float())
         angles = torch.cat((angles, angles), dim=-1)
         return angles.cos(), angles.sin()
 
 
-def rotate(x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
+def rotate(x: Tensor, rotary: Rotary) -> Tensor:
     """Turn the first dimensions of `x` [batch, heads, length, head width] by the rotary angles of each position."""
     cos, sin = rotary
     turned, kept = x[..., : cos.shape[-1]].float(), x[..., cos.shape[-1] :]
@@ -68,22 +71,19 @@ class SelfAttention(nn.Module):
         self.to_qkv = nn.Linear(width, 3 * width, bias=False)
         self.to_out = nn.Linear(width, width, bias=False)
 
-    def forward(self, x: Tensor, rotary: tuple[Tensor, Tensor]) -> Tensor:
+    def forward(self, x: Tensor, rotary: Rotary) -> Tensor:
+        """`x` [batch, length, width] -> the same shape."""
         q, k, v = (split_heads(part, self.heads) for part in self.to_qkv(x).chunk(3, dim=-1))
         out = F.scaled_dot_product_attention(rotate(q, rotary), rotate(k, rotary), v)
         return self.to_out(out.transpose(1, 2).flatten(2))
 
 
-Rotary = tuple[Tensor, Tensor]
-"""Cosines and sines of the angles of positions, [length, width] each."""
-
-
 @dataclass(frozen=True)
-class Memory:
-    """What a cross-attention looks at.
+class KeyValues:
+    """Keys and values of one cross-attention.
 
     Attributes:
-        keys, values: [batch, heads that are shared, or all, steps, head width].
+        keys, values: [batch, number of shared heads or of all heads, steps, head width].
         mask: [batch, 1, 1, steps], true where a token counts.
     """
 
@@ -95,8 +95,8 @@ class Memory:
 class CrossAttention(nn.Module):
     """Attention to condition tokens; heads share keys and values where the tokens are narrower.
 
-    No projection has a bias: tokens of zeros add exactly nothing. Without rotary positions, as released, no token
-    knows its time and their order changes nothing.
+    No projection has a bias, so tokens of zeros add exactly nothing. Without rotary positions, as released, no token
+    knows its time, and the order of the tokens changes nothing.
     """
 
     def __init__(self, width: int, cond_dim: int, head_width: int) -> None:
@@ -106,32 +106,39 @@ class CrossAttention(nn.Module):
         self.to_kv = nn.Linear(cond_dim, 2 * cond_dim, bias=False)
         self.to_out = nn.Linear(width, width, bias=False)
 
-    def memory(self, tokens: Tensor, mask: Tensor, rotary: Rotary | None = None) -> Memory:
-        """Keys and values of `tokens` [batch, steps, cond], which no latent changes; `rotary` holds their times."""
+    def key_values(self, tokens: Tensor, mask: Tensor, rotary: Rotary | None = None) -> KeyValues:
+        """Keys and values of `tokens` [batch, steps, cond_dim]; no latent changes them.
+
+        Args:
+            mask: [batch, steps], true where a token counts.
+            rotary: positions of the tokens; None without positions.
+        """
         both = self.to_kv(tokens.to(self.to_kv.weight.dtype))
         k, v = (split_heads(part, self.kv_heads) for part in both.chunk(2, dim=-1))
         k = k if rotary is None else rotate(k, rotary)
         if k.is_cuda:  # few kernels there take a mask and shared heads together
             k, v = (part.repeat_interleave(self.heads // self.kv_heads, dim=1) for part in (k, v))
-        return Memory(k, v, mask[:, None, None, :])
+        return KeyValues(k, v, mask[:, None, None, :])
 
-    def forward(self, x: Tensor, memory: Memory, rotary: Rotary | None = None) -> Tensor:
-        """`x` [batch, length, width] -> the same; `rotary` holds the times of `x`."""
+    def forward(self, x: Tensor, condition: KeyValues, rotary: Rotary | None = None) -> Tensor:
+        """`x` [batch, length, width] -> the same shape; `rotary` holds the positions of `x`."""
         q = split_heads(self.to_q(x), self.heads)
         if rotary is not None:
             q = rotate(q, rotary)
-        shared = memory.keys.shape[1] != self.heads
-        out = F.scaled_dot_product_attention(q, memory.keys, memory.values, attn_mask=memory.mask, enable_gqa=shared)
+        shared = condition.keys.shape[1] != self.heads
+        out = F.scaled_dot_product_attention(
+            q, condition.keys, condition.values, attn_mask=condition.mask, enable_gqa=shared
+        )
         return self.to_out(out.transpose(1, 2).flatten(2))
 
-    def of_one(self, token: Tensor) -> Tensor:
-        """What every `x` hears where all tokens are alike: [batch, 1, cond] -> [batch, 1, width]."""
+    def constant_output(self, token: Tensor) -> Tensor:
+        """Output for every `x` where all tokens equal `token`: [batch, 1, cond_dim] -> [batch, 1, width]."""
         values = self.to_kv(token.to(self.to_kv.weight.dtype)).chunk(2, dim=-1)[1].unflatten(-1, (self.kv_heads, -1))
         return self.to_out(values.repeat_interleave(self.heads // self.kv_heads, dim=-2).flatten(2))
 
 
 class GatedLinear(nn.Module):
-    """SwiGLU's first half: one projection to values and gates."""
+    """The first half of SwiGLU: one projection to values and gates."""
 
     def __init__(self, width: int, inner: int) -> None:
         super().__init__()
@@ -143,7 +150,7 @@ class GatedLinear(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """SwiGLU feed-forward, four times as wide inside."""
+    """SwiGLU feed-forward layer, four times as wide inside."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -153,6 +160,6 @@ class FeedForward(nn.Module):
         return self.ff(x)
 
 
-def two_layers(inner: nn.Module, width_in: int, hidden: int, width_out: int, bias: bool = True) -> nn.Sequential:
-    """Linear, `inner`, linear."""
-    return nn.Sequential(nn.Linear(width_in, hidden, bias=bias), inner, nn.Linear(hidden, width_out, bias=bias))
+def two_layers(activation: nn.Module, width_in: int, hidden: int, width_out: int, bias: bool = True) -> nn.Sequential:
+    """A linear layer, an activation and a second linear layer."""
+    return nn.Sequential(nn.Linear(width_in, hidden, bias=bias), activation, nn.Linear(hidden, width_out, bias=bias))

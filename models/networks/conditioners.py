@@ -1,9 +1,8 @@
-"""From features of the picture to condition tokens: the encoders (paper 3.2, as released)."""
+"""Encoders of the conditions: features of the picture to condition tokens (paper 3.2, as released)."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 
 import torch
 import torch.nn.functional as F
@@ -14,12 +13,12 @@ from models.networks.rhythm_predictor import CurvePredictor, RhythmPredictor
 
 
 def real_rhythm_grid(rhythm: Tensor, seconds: int, steps: int, kind: Rhythm) -> Tensor:
-    """A clip's measured rhythm on the condition grid, block-averaged and padded with zeros, not yet standardised.
+    """Measured rhythm of a clip on the condition grid: block-averaged, padded with zeros, not yet standardized.
 
     Args:
-        rhythm: ODF [seconds, 1]; log-mel or tempogram [frames, bins], the same number of frames each second.
-        seconds: whole seconds of the clip.
-        steps: condition steps of the window.
+        rhythm: ODF [seconds, 1]; log-mel or tempogram [frames, bins], with the same number of frames in each second.
+        seconds: length of the clip in whole seconds.
+        steps: condition steps of the window, one per second.
 
     Returns:
         [steps, 1 or 16].
@@ -35,11 +34,12 @@ def real_rhythm_grid(rhythm: Tensor, seconds: int, steps: int, kind: Rhythm) -> 
 
 
 def tokens_of_curve(curve: Tensor, rate: float, steps: int) -> Tensor:
-    """The 1 Hz rhythm tokens of a curve: the greatest onset strength of each second, [clips, steps, 1].
+    """Rhythm tokens at 1 Hz from a rhythm curve: the greatest onset strength of each second, [clips, steps, 1].
 
     Args:
-        curve: [clips, channels, n], onset strength first, `rate` steps a second.
-        steps: seconds of the window.
+        curve: [clips, channels, n], onset strength first.
+        rate: steps of the curve per second.
+        steps: length of the window in seconds.
     """
     onset = curve[:, 0]
     second = ((torch.arange(onset.shape[1], device=onset.device) + 0.5) / rate).long().clamp(max=steps - 1)
@@ -49,7 +49,7 @@ def tokens_of_curve(curve: Tensor, rate: float, steps: int) -> Tensor:
 
 
 class TokenEncoder(nn.Module):
-    """Two linear layers without activation between; the first is absent where it would be square, as released."""
+    """Two linear layers with no activation between them; as released, a square first one is left out."""
 
     def __init__(self, width_in: int, hidden: int, width_out: int) -> None:
         super().__init__()
@@ -61,7 +61,7 @@ class TokenEncoder(nn.Module):
 
 
 class SemanticEncoder(TokenEncoder):
-    """The semantic conditioner holds the rhythm predictor beside its own token layers, as released."""
+    """Encoder of CLIP embeddings. It also holds the rhythm predictor, as in the released checkpoint."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__(config.semantic_dim, 512, config.cond_dim)
@@ -69,7 +69,7 @@ class SemanticEncoder(TokenEncoder):
 
 
 class ClassEncoder(nn.Module):
-    """One token for the kind of video (0 performance, 1 dance, 2 general)."""
+    """Encoder of the kind of video, one token: 0 performance, 1 dance, 2 general."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class ClassEncoder(nn.Module):
 
 
 class FourierNumber(nn.Module):
-    """A number beside sines and cosines of it at learned frequencies: [clips] -> [clips, 257]."""
+    """Fourier features of a number, at learned frequencies, beside the number itself: [clips] -> [clips, 257]."""
 
     def __init__(self, features: int = 256) -> None:
         super().__init__()
@@ -93,7 +93,7 @@ class FourierNumber(nn.Module):
 
 
 class NumberEncoder(nn.Module):
-    """One token for a number of seconds, clamped to its range."""
+    """Encoder of a number of seconds, clamped to its range: one token."""
 
     def __init__(self, width: int, limits: NumberRange) -> None:
         super().__init__()
@@ -106,7 +106,7 @@ class NumberEncoder(nn.Module):
 
 
 class ModeReader(nn.Module):
-    """Whether music for a picture is to be in major or in minor, from what the picture means and from its colors."""
+    """Chooses between major and minor for a picture, from its CLIP embeddings and its colors."""
 
     HIDDEN = 32
 
@@ -117,12 +117,12 @@ class ModeReader(nn.Module):
         self.out = nn.Linear(self.HIDDEN, 1)
 
     def forward(self, semantic: Tensor, color: Tensor) -> Tensor:
-        """Means over a picture's seconds [clips, D] and [clips, C] -> [clips], above 0 for major."""
+        """Means over a picture's seconds, [clips, D] and [clips, C] -> logits [clips], above 0 for major."""
         return self.out(F.gelu(self.semantic_in(semantic) + self.color_in(color)))[:, 0]
 
 
 class Conditioner(nn.Module):
-    """All condition encoders, named as in the released checkpoint."""
+    """All condition encoders, under the names of the released checkpoint."""
 
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
@@ -143,12 +143,5 @@ class Conditioner(nn.Module):
 
     @property
     def predictor(self) -> RhythmPredictor | CurvePredictor:
+        """The rhythm predictor."""
         return self["semantic"].extractor  # type: ignore[return-value]
-
-
-def pad(features: Sequence[Tensor], steps: int) -> Tensor:
-    """Clips of [seconds, ...] padded with zeros to [clips, steps, ...]."""
-    batch = features[0].new_zeros(len(features), steps, *features[0].shape[1:])
-    for row, feature in zip(batch, features, strict=True):
-        row[: len(feature)] = feature
-    return batch

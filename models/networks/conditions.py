@@ -1,4 +1,4 @@
-"""What steers the diffusion transformer: token sets, a global vector, a rhythm curve, a key."""
+"""Conditions of the diffusion transformer: token sets, a global vector, a rhythm curve and a key."""
 
 from __future__ import annotations
 
@@ -19,14 +19,15 @@ class TokenSet:
 
 @dataclass(frozen=True)
 class Conditions:
-    """Everything that steers the DiT.
+    """All conditions of a batch of clips.
 
     Attributes:
         semantic, rhythm, color: token sets.
-        global_cond: [clips, 3 * width].
+        global_cond: [clips, 3 * width], the global vector.
         curve: [clips, 2 * channels, steps], the rhythm curve on the window's own time axis and, behind its channels, a
-            flag for each: 1 where it is given, 0 where it is left to the model. None in a model without a curve.
-        key: [clips] number of the music's key, 0 where it is left to the model. None in a model that is told none.
+            flag for each: 1 where the channel is given, 0 where it is left to the model. None in a model without a
+            curve.
+        key: [clips] number of the music's key, 0 where it is left to the model. None in a model that is given no keys.
     """
 
     semantic: TokenSet
@@ -40,17 +41,23 @@ class Conditions:
         return len(self.global_cond)
 
     def rows(self, index: Tensor | slice) -> Conditions:
-        """The conditions of some clips."""
+        """The conditions of some of the clips."""
 
-        def of(tokens: TokenSet) -> TokenSet:
+        def rows_of(tokens: TokenSet) -> TokenSet:
             return TokenSet(tokens.tokens[index], tokens.mask[index])
 
-        curve, key = (None if x is None else x[index] for x in (self.curve, self.key))
-        return Conditions(of(self.semantic), of(self.rhythm), of(self.color), self.global_cond[index], curve, key)
+        return Conditions(
+            semantic=rows_of(self.semantic),
+            rhythm=rows_of(self.rhythm),
+            color=rows_of(self.color),
+            global_cond=self.global_cond[index],
+            curve=None if self.curve is None else self.curve[index],
+            key=None if self.key is None else self.key[index],
+        )
 
     @staticmethod
     def concatenated(parts: Sequence[Conditions]) -> Conditions:
-        """The clips of several conditions, one after another."""
+        """The conditions of the clips of several batches, one batch after another."""
 
         def joined(sets: Iterable[TokenSet]) -> TokenSet:
             tokens, masks = zip(*((s.tokens, s.mask) for s in sets), strict=True)

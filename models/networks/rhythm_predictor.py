@@ -1,4 +1,4 @@
-"""Rhythm predictors: what rhythm suits a picture, by the second (paper 3.2, as released) or by the latent."""
+"""Networks that predict the rhythm that suits a picture: per second (paper 3.2, as released), or as a curve."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ from models.features.rhythm_curve import ENERGY_RANGE
 from models.networks.attention import FeedForward, LayerNorm, RotaryEmbedding, SelfAttention, two_layers
 from models.networks.calibration import Calibration
 
-DRAWN_CENTER, DRAWN_SCALE = (0.55, 0.4, 0.0), (0.45, 0.6, 0.15)
-"""Of the root of onset strength, of energy and of accents: how they are spread in composed music (accents are rare)."""
+CURVE_CENTER, CURVE_SCALE = (0.55, 0.4, 0.0), (0.45, 0.6, 0.15)
+"""Center and scale of the root of onset strength, of energy and of accents in composed music (accents are rare)."""
 EPSILON = 1e-6
-"""Added to standard deviations by the released code."""
+"""Constant that the released code adds to standard deviations."""
 
 
-def standardise(x: Tensor) -> Tensor:
-    """`x` [clips, ...] by one mean and one standard deviation per clip over everything, padding included."""
+def standardize(x: Tensor) -> Tensor:
+    """`x` [clips, ...] with mean 0 and standard deviation 1 for each clip, over all its values, padding included."""
     dims = tuple(range(1, x.ndim))
     return (x - x.mean(dims, keepdim=True)) / (x.std(dims, keepdim=True) + EPSILON)
 
 
 class PredictorBlock(nn.Module):
-    """Pre-norm transformer block."""
+    """A pre-norm transformer block."""
 
     def __init__(self, config: PredictorConfig) -> None:
         super().__init__()
@@ -72,7 +72,7 @@ class RhythmPredictor(nn.Module):
 
     def forward(self, semantic: Tensor, scene_cut: Tensor, visual_beat: Tensor, class_label: Tensor) -> Tensor:
         """Padded [clips, steps, D], [clips, steps], [clips, steps] and [clips] -> [clips, steps, 1 or 16]."""
-        x = standardise(semantic) + self.scene_embedding(scene_cut) + self.pseudo_linear(visual_beat[..., None])
+        x = standardize(semantic) + self.scene_embedding(scene_cut) + self.pseudo_linear(visual_beat[..., None])
         x = torch.cat((self.class_embedding(class_label)[:, None], x), dim=1)
         return self.transformer(x)[:, 1:]
 
@@ -80,13 +80,13 @@ class RhythmPredictor(nn.Module):
 class CurvePredictor(nn.Module):
     """Predicts the rhythm curve at its own rate from semantic features and the picture's pace.
 
-    The released predictor sees a second at a time; a hit that shall fall on a cut needs the cut's own time. With a
-    groove it is also told where the beats fall, and says beforehand what tempo suits the picture. If it draws, it is
-    also given a noisy curve and its time, and gives the velocity.
+    The released predictor sees one second at a time; a hit that is to fall on a cut needs the cut's own time. With a
+    groove, the predictor also reads where the beats fall, and chooses beforehand what tempo suits the picture. If it
+    samples its curves, it also reads a noisy curve and its timestep, and gives the velocity.
     """
 
     GROUP = 2  # steps of the curve in one token
-    COSINES = 16  # of the time of a noisy curve
+    COSINES = 16  # features of the timestep of a noisy curve
 
     def __init__(self, config: ModelConfig, curve: CurveConfig) -> None:
         super().__init__()
@@ -109,11 +109,11 @@ class CurvePredictor(nn.Module):
         self.calibration = Calibration(curve.channels) if curve.calibrated else None
 
     def tempo(self, semantic: Tensor, pace: Tensor) -> tuple[Tensor, Tensor]:
-        """What suits a picture: octaves above a moderate tempo, and strength of the groove, each [clips].
+        """Tempo, in octaves above a moderate one, and strength of the groove that suits a picture, each [clips].
 
         Args:
-            semantic: [clips, seconds, D], zeros behind the end.
-            pace: [clips, pace channels, steps], zeros behind the end.
+            semantic: [clips, seconds, D], zeros after the end.
+            pace: [clips, pace channels, steps], zeros after the end.
         """
         seconds = (semantic.abs().amax(2, keepdim=True) > 0).sum(1).clamp(min=1)
         means = semantic.sum(1) / seconds, pace.sum(2) * self.seconds_per_step / seconds
@@ -128,12 +128,15 @@ class CurvePredictor(nn.Module):
         groove: Tensor | None = None,
         noisy: tuple[Tensor, Tensor] | None = None,
     ) -> Tensor:
-        """[clips, seconds, D], [clips, pace channels, steps], [clips] -> [clips, channels, steps].
+        """Rhythm curves, or velocities of noisy ones: [clips, channels, steps].
 
         Args:
-            groove: [clips, 3, steps], zero for clips without.
-            noisy: curves [clips, channels, steps] as `as_drawn` scales them, with noise, and their times [clips] in
-                [0, 1]; for a predictor that draws.
+            semantic: [clips, seconds, D].
+            pace: [clips, pace channels, steps].
+            class_label: [clips].
+            groove: [clips, 3, steps], zeros for clips without one.
+            noisy: for a predictor that samples, noisy curves [clips, channels, steps], scaled as by
+                `normalize_curve`, and their timesteps [clips] in [0, 1].
         """
         steps = pace.shape[-1]
         if self.groove_channels:
@@ -151,7 +154,7 @@ class CurvePredictor(nn.Module):
         return out.permute(0, 2, 1, 3).flatten(2)[..., :steps]
 
     def _at_tokens(self, semantic: Tensor, tokens: int) -> Tensor:
-        """Features of seconds, linear between their middles, at the middle of each token."""
+        """Features per second, interpolated linearly between the middles of seconds, at the middle of each token."""
         middles = (torch.arange(tokens, device=semantic.device) + 0.5) * self.GROUP * self.seconds_per_step - 0.5
         middles = middles.clamp(0, semantic.shape[1] - 1)
         before = middles.floor().long().clamp(max=max(semantic.shape[1] - 2, 0))
@@ -160,24 +163,25 @@ class CurvePredictor(nn.Module):
         return torch.lerp(semantic[:, before], semantic[:, after], weight)
 
 
-def as_drawn(curve: Tensor) -> Tensor:
-    """Rhythm curves [..., channels, steps] as a predictor draws them: of onset strength the root, all near 0.
+def normalize_curve(curve: Tensor) -> Tensor:
+    """Rhythm curves [..., channels, steps] as a predictor samples them: the root of onset strength, all scaled near 0.
 
-    A few onsets stand far above very many weak ones: noise of one size would hide these and not touch those.
+    A few onsets stand far above very many weak ones: without the root, noise of one size would hide the weak ones and
+    not affect the strong ones.
     """
-    center, scale = _drawn_scales(curve)
+    center, scale = _center_and_scale(curve)
     return (torch.cat((curve[..., :1, :].clamp(min=0).sqrt(), curve[..., 1:, :]), dim=-2) - center) / scale
 
 
-def from_drawn(drawn: Tensor) -> Tensor:
-    """What `as_drawn` came from, in the ranges of `models.features.rhythm_curve.rhythm_curve`."""
-    center, scale = _drawn_scales(drawn)
-    onsets, *others = (drawn * scale + center).unbind(-2)
+def denormalize_curve(curve: Tensor) -> Tensor:
+    """The inverse of `normalize_curve`, in the ranges of `models.features.rhythm_curve.rhythm_curve`."""
+    center, scale = _center_and_scale(curve)
+    onsets, *others = (curve * scale + center).unbind(-2)
     limits = ((-ENERGY_RANGE, ENERGY_RANGE), (0.0, 1.0))
     kept = [other.clamp(*limit) for other, limit in zip(others, limits, strict=False)]
     return torch.stack((onsets.clamp(min=0).square(), *kept), dim=-2)
 
 
-def _drawn_scales(curve: Tensor) -> tuple[Tensor, Tensor]:
+def _center_and_scale(curve: Tensor) -> tuple[Tensor, Tensor]:
     channels = curve.shape[-2]
-    return curve.new_tensor(DRAWN_CENTER[:channels])[:, None], curve.new_tensor(DRAWN_SCALE[:channels])[:, None]
+    return curve.new_tensor(CURVE_CENTER[:channels])[:, None], curve.new_tensor(CURVE_SCALE[:channels])[:, None]

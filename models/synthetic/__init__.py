@@ -1,7 +1,7 @@
-"""Ordinary videos with sound, made by rule from a seed: music, pictures edited to it, and the truth about both."""
+"""Synthetic videos with sound, made by rules from a seed: music, pictures edited to it, and the truth about both."""
 
 from models.synthetic.film.captions import caption, scene_caption, scene_captions
-from models.synthetic.film.film import edit
+from models.synthetic.film.editing import edit
 from models.synthetic.film.picture import frames
 from models.synthetic.film.plan import FPS, Film, Scene
 from models.synthetic.music.compose import compose

@@ -1,1 +1,1 @@
-"""How the networks learn: with torch and numpy alone, on any machine."""
+"""Training of the networks. It needs only torch and numpy, so that it runs on any machine."""

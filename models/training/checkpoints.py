@@ -1,4 +1,4 @@
-"""What a training keeps on the disk: checkpoints, the last good one always, and a line of losses every few steps."""
+"""The folder of a training: checkpoints, of which a good one is always kept, and a line of losses every few steps."""
 
 from __future__ import annotations
 
@@ -11,24 +11,27 @@ from typing import Any
 
 import torch
 
-LATEST, BEFORE, LOSSES, UNREADABLE = "latest.pt", "before.pt", "losses.jsonl", "unreadable.pt"
-"""Files of a training's folder: its newest checkpoint, the one before, a line of losses every few steps, and what was
-its newest checkpoint when it could not be read.
+from models.errors import UserError
 
-A line also tells the seconds of a step, and how many of them went into data, forward, backward and update (the exchange
-between workers among it). On a GPU, which works on by itself, waiting counts where the result is read: as update.
+LATEST, PREVIOUS, LOSSES, UNREADABLE = "latest.pt", "before.pt", "losses.jsonl", "unreadable.pt"
+"""Files of the folder: the newest checkpoint, the one before it, a line of losses every few steps, and a former newest
+checkpoint that could not be read.
+
+A line of losses also has the seconds per step, and how many of them went into data, forward, backward and update; the
+update includes the exchange between workers. A GPU computes asynchronously, so there the time that is spent waiting for
+its results counts as update.
 """
 
 
-class TrainingError(ValueError):
-    """A training that cannot begin or go on, in one line."""
+class TrainingError(UserError):
+    """Raised when a training cannot begin or go on; the message is one line."""
 
 
-class TrainingFolder:
-    """A training's folder; made when there is something to write.
+class CheckpointFolder:
+    """The folder of a training, which is made when there is something to write.
 
     Raises:
-        TrainingError: something cannot be written or read; what was there is kept.
+        TrainingError: something cannot be written or read; the files that were there are kept.
     """
 
     def __init__(self, path: Path) -> None:
@@ -36,27 +39,27 @@ class TrainingFolder:
         self._restored: Path | None = None
 
     def save(self, state: Mapping[str, Any]) -> None:
-        """Write a checkpoint beside the newest, which becomes the one before."""
+        """Writes a checkpoint; the newest one so far becomes the previous one."""
         latest = self.path / LATEST
-        writing = latest.with_name(f"{LATEST}.writing")
+        temporary = latest.with_name(f"{LATEST}.writing")
         try:
             self.path.mkdir(parents=True, exist_ok=True)
-            with writing.open("wb") as file:
+            with temporary.open("wb") as file:
                 torch.save(state, file)
                 file.flush()
                 os.fsync(file.fileno())
             if latest.exists():
-                os.replace(latest, self.path / BEFORE)
-            os.replace(writing, latest)
-        except (OSError, RuntimeError) as fault:  # torch wraps a full disk in a RuntimeError
-            writing.unlink(missing_ok=True)
+                os.replace(latest, self.path / PREVIOUS)
+            os.replace(temporary, latest)
+        except (OSError, RuntimeError) as error:  # torch wraps a full disk in a RuntimeError
+            temporary.unlink(missing_ok=True)
             raise TrainingError(
-                f"cannot write a checkpoint to {latest}: {_reason(fault)}; the one before is kept"
-            ) from fault
+                f"cannot write a checkpoint to {latest}: {_reason(error)}; the one before is kept"
+            ) from error
 
-    def newest(self) -> dict[str, Any] | None:
-        """The newest checkpoint that can be read; None where there is none."""
-        found = [self.path / name for name in (LATEST, BEFORE) if (self.path / name).is_file()]
+    def load_newest(self) -> dict[str, Any] | None:
+        """Returns the newest checkpoint that can be read; None where there is none."""
+        found = [self.path / name for name in (LATEST, PREVIOUS) if (self.path / name).is_file()]
         for path in found:
             state = _read(path)
             if state is not None:
@@ -66,45 +69,45 @@ class TrainingFolder:
             raise TrainingError(f"no checkpoint in {self.path} can be read: remove it to begin anew")
         return None
 
-    def tidy(self, step: int) -> None:
-        """Put a newer checkpoint that cannot be read out of the way, and drop losses of steps to be done again."""
+    def clean_up(self, step: int) -> None:
+        """Renames a newer checkpoint that cannot be read, and drops the losses of steps that will be done again."""
         latest = self.path / LATEST
         try:
             if self._restored != latest and latest.exists():
                 os.replace(latest, latest.with_name(UNREADABLE))
-            _forget_after(self.path / LOSSES, step)
-        except OSError as fault:
-            raise TrainingError(f"cannot write to {self.path}: {_reason(fault)}") from fault
+            _drop_losses_after(self.path / LOSSES, step)
+        except OSError as error:
+            raise TrainingError(f"cannot write to {self.path}: {_reason(error)}") from error
 
-    def tell(self, line: Mapping[str, float]) -> None:
-        """Add a line of losses."""
+    def append_losses(self, line: Mapping[str, float]) -> None:
+        """Appends a line of losses."""
         try:
             self.path.mkdir(parents=True, exist_ok=True)
             with (self.path / LOSSES).open("a", encoding="utf-8") as file:
                 file.write(json.dumps(line) + "\n")
-        except OSError as fault:
-            raise TrainingError(f"cannot write losses to {self.path / LOSSES}: {_reason(fault)}") from fault
+        except OSError as error:
+            raise TrainingError(f"cannot write losses to {self.path / LOSSES}: {_reason(error)}") from error
 
 
 def _read(path: Path) -> dict[str, Any] | None:
-    """A checkpoint; None if it is not whole.
+    """Returns a checkpoint; None if the file is damaged.
 
     Raises:
-        TrainingError: it may be whole, but the disk or the memory does not give it.
+        TrainingError: the file may be good, but it cannot be read for lack of permission or memory.
     """
     try:
         path.open("rb").close()
         state = torch.load(path, map_location="cpu", weights_only=True)
-    except (PermissionError, MemoryError) as fault:
-        raise TrainingError(f"cannot read the checkpoint {path}: {_reason(fault)}") from fault
-    except Exception:  # a file that is cut off fails in many ways
+    except (PermissionError, MemoryError) as error:
+        raise TrainingError(f"cannot read the checkpoint {path}: {_reason(error)}") from error
+    except Exception:  # a truncated file raises many types of errors
         return None
-    wanted = {"step", "identity", "learned", "average", "optimizer", "sums"}
-    return state if isinstance(state, dict) and wanted <= set(state) else None
+    expected = {"step", "identity", "learned", "average", "optimizer", "sums"}
+    return state if isinstance(state, dict) and expected <= set(state) else None
 
 
-def _forget_after(losses: Path, step: int) -> None:
-    """Drop lines of steps that will be done again, and half a line."""
+def _drop_losses_after(losses: Path, step: int) -> None:
+    """Drops the lines of steps that will be done again, and an incomplete line."""
     if not losses.is_file():
         return
     kept = []
@@ -114,16 +117,16 @@ def _forget_after(losses: Path, step: int) -> None:
                 kept.append(line + "\n")
         except (ValueError, KeyError):
             continue
-    fresh = losses.with_name(f"{LOSSES}.writing")
-    fresh.write_text("".join(kept), encoding="utf-8")
-    os.replace(fresh, losses)
+    temporary = losses.with_name(f"{LOSSES}.writing")
+    temporary.write_text("".join(kept), encoding="utf-8")
+    os.replace(temporary, losses)
 
 
-def _reason(fault: BaseException) -> str:
-    """Why something was not written: a full disk by its name."""
-    seen: BaseException | None = fault
-    while seen is not None:
-        if isinstance(seen, OSError):
-            return "the disk is full" if seen.errno == errno.ENOSPC else (seen.strerror or str(seen))
-        seen = seen.__cause__ or seen.__context__
-    return str(fault).splitlines()[0]
+def _reason(error: BaseException) -> str:
+    """Returns why a file was not written or read; a full disk is named even inside another error."""
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, OSError):
+            return "the disk is full" if cause.errno == errno.ENOSPC else (cause.strerror or str(cause))
+        cause = cause.__cause__ or cause.__context__
+    return str(error).splitlines()[0]

@@ -1,38 +1,33 @@
-"""What to train, on what, for how long, read from a JSON file. Every mistake in it is one line."""
+"""The settings of a training, read from a JSON file. Every mistake in the file is reported in one line."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated, Any
 
 from models.config import ConfigError, ModelConfig
 from models.training.checkpoints import TrainingError
 from models.training.data.clip_pairs import PictureConfig
-from models.training.from_json import Place, is_number, read, wrong
-from models.training.tasks.diffusion import DiffusionTraining
+from models.training.from_json import PathEntry, entry_error, is_number, read_dataclass
+from models.training.tasks.diffusion_settings import DiffusionSettings
 from models.training.trainer import LoopConfig
 from models.weights.hub import RELEASES
 from models.weights.presets import PRESETS
 
-if TYPE_CHECKING:
-    from models.training.tasks.clip import ClipTraining
-
-__all__ = ["CORPUS", "ClipEntry", "Crops", "Init", "TrainConfig", "TrainedStage", "TrainingError"]
-
 CORPUS = "corpus"
-"""The dataset that is composed where the training runs."""
+"""Name of the dataset that is composed where the training runs."""
 DEVICES = ("auto", "cpu", "cuda")
-Model = Annotated[str, Place(frozenset(PRESETS) | frozenset(RELEASES))]
+ModelEntry = Annotated[str, PathEntry(frozenset(PRESETS) | frozenset(RELEASES))]
 """A preset, a release, or the path of a checkpoint."""
 
 
 class TrainedStage(StrEnum):
-    """What a training makes: the autoencoder, rhythm predictor and DiT, or the image tower."""
+    """The networks that are trained: the autoencoder, or rhythm predictor and DiT, or the image encoder."""
 
     AUTOENCODER = "autoencoder"
     DIFFUSION = "diffusion"
@@ -40,33 +35,36 @@ class TrainedStage(StrEnum):
 
 
 @dataclass(frozen=True)
-class Init:
-    """What a training begins with; random numbers where nothing is named.
+class InitialWeights:
+    """The weights that a training begins with; networks for which none are named begin with random weights.
 
     Attributes:
         autoencoder: any checkpoint with an autoencoder of the model's shape, Stable Audio Open's too. The diffusion
-            does not train it: it lets samples be heard and is written beside what was learned.
-        all: a checkpoint of the model for predictor, condition encoders and DiT; its autoencoder, if it
-            has one, is taken too where `autoencoder` is left out.
-        clip: CLIP weights that made the dataset's semantic features, to be put beside what was learned; the package's
-            own if left out.
-        grows: whether the model may have tensors that `all` lacks, which then begin at random.
+            training does not train it, but decodes samples with it and writes it beside the trained weights.
+        all: checkpoint of the model for predictor, condition encoders and DiT; its autoencoder, if it has one, is used
+            too where `autoencoder` is left out.
+        clip: the CLIP weights that made the dataset's semantic features, to be copied beside the trained weights; those
+            of the package if left out.
+        grows: whether the model may have tensors that `all` lacks, which then begin with random values.
     """
 
-    autoencoder: Model | None = None
-    all: Model | None = None
+    autoencoder: ModelEntry | None = None
+    all: ModelEntry | None = None
     clip: Path | None = None
     grows: bool = False
 
 
 @dataclass(frozen=True)
-class Crops:
-    """What a step sees of a dataset's segments.
+class CropSettings:
+    """The lengths of the crops that a step takes from the segments of a dataset.
 
     Attributes:
-        shortest, longest: whole seconds, of the diffusion; the batch is counted in the longest.
-        ending: probability that a crop ends with its segment, and may have silence behind it.
-        frames: latents of a crop of sound, of the autoencoder.
+        shortest, longest: whole seconds of a crop in a diffusion training; the batch size is counted in longest crops.
+        ending: probability that a crop ends with its segment and may have silence after it.
+        frames: latents of a crop of sound in an autoencoder training.
+
+    Raises:
+        TrainingError: a number is out of its range.
     """
 
     shortest: int = 6
@@ -82,29 +80,25 @@ class Crops:
 
 
 @dataclass(frozen=True)
-class ClipEntry(PictureConfig):
-    """Pictures that the image tower learns from."""
-
-    def training(self, loop: LoopConfig) -> ClipTraining:
-        """The settings of `models.training.tasks.clip`, which is imported only now: a bare machine has no open_clip."""
-        from models.training.tasks.clip import ClipTraining
-
-        return ClipTraining(PictureConfig(**asdict(self)), loop=loop)
-
-
-@dataclass(frozen=True)
 class TrainConfig:
-    """A training.
+    """The settings of a training.
 
     Attributes:
+        stage: the networks that are trained.
         out: folder of checkpoints, losses, samples and, in the end, weights.
-        model: `model_config.json` of the network; the image tower has none.
-        dataset: folder or URL of a prepared dataset, or of a packed one; `corpus` composes sound for the autoencoder.
-        clips: pieces of the corpus, for the autoencoder.
-        decoder_only: whether the autoencoder's encoder stays as `init.autoencoder` has it, and so do latents.
-        workers: processes that share each batch.
+        loop: settings of the training loop.
+        model: `model_config.json` of the network; the image encoder has none.
+        dataset: folder or URL of a prepared or packed dataset; `corpus` composes sound for the autoencoder.
+        clips: number of composed pieces, for an autoencoder that is trained on the corpus.
+        init: the initial weights.
+        crops: lengths of the crops that a step takes.
+        diffusion: settings of a diffusion training.
+        clip: the pictures that the image encoder learns from.
+        decoder_only: whether the autoencoder's encoder, and so the meaning of latents, stays that of
+            `init.autoencoder`.
+        workers: number of processes that share each batch.
         device: `auto`, `cpu` or `cuda`.
-        samples: pieces to hear every `loop.sample_every` steps.
+        samples: number of audio samples that are written every `loop.sample_every` steps.
         epochs: `e1` and `e2` of the diffusion where they are given in passes through the dataset.
 
     Raises:
@@ -115,12 +109,12 @@ class TrainConfig:
     out: Path
     loop: LoopConfig
     model: Path | None = None
-    dataset: Annotated[str, Place(frozenset({CORPUS}))] = CORPUS
+    dataset: Annotated[str, PathEntry(frozenset({CORPUS}))] = CORPUS
     clips: int = 300
-    init: Init = Init()
-    crops: Crops = Crops()
-    diffusion: DiffusionTraining = field(default_factory=DiffusionTraining)
-    clip: ClipEntry = field(default_factory=ClipEntry)
+    init: InitialWeights = InitialWeights()
+    crops: CropSettings = CropSettings()
+    diffusion: DiffusionSettings = field(default_factory=DiffusionSettings)
+    clip: PictureConfig = field(default_factory=PictureConfig)
     decoder_only: bool = False
     workers: int = 1
     device: str = "auto"
@@ -148,19 +142,22 @@ class TrainConfig:
 
     @classmethod
     def from_file(cls, path: Path) -> TrainConfig:
-        """Read a JSON file; paths in it are relative to its folder.
+        """Reads a JSON file; paths in it are relative to its folder.
 
         Raises:
             TrainingError: it cannot be read or used.
         """
-        return cls.from_dict(_json(path, f"the training {path}"), path.parent)
+        return cls.from_dict(_read_json(path, f"the training {path}"), path.parent)
 
     @classmethod
     def from_dict(cls, raw: object, folder: Path) -> TrainConfig:
-        """Read a file's entries, those of `TrainConfig`; `diffusion` may also have `e1_epochs` and `e2_epochs`.
+        """Reads the entries of a file, which are the fields of this class without `epochs`.
+
+        The entry `diffusion` may have `e1_epochs` and `e2_epochs` in place of `e1` and `e2`.
 
         Args:
-            folder: that paths are relative to.
+            raw: the entries.
+            folder: folder that paths are relative to.
 
         Raises:
             TrainingError: an entry is missing, unknown or cannot be used.
@@ -168,36 +165,36 @@ class TrainConfig:
         epochs: dict[str, float] = {}
         if isinstance(raw, Mapping):
             if "stage" in raw and raw["stage"] not in list(TrainedStage):
-                raise wrong("", f"stage is one of {', '.join(TrainedStage)}, got {raw['stage']!r}")
+                raise entry_error("", f"stage is one of {', '.join(TrainedStage)}, got {raw['stage']!r}")
             if isinstance(raw.get("diffusion"), Mapping):
-                steps, epochs = _epochs(raw["diffusion"])
+                steps, epochs = _split_epochs(raw["diffusion"])
                 raw = {**raw, "diffusion": steps}
-        return read(cls, raw, folder, epochs=epochs)
+        return read_dataclass(cls, raw, folder, epochs=epochs)
 
     @property
     def weights(self) -> Path:
-        """Folder of what was learned."""
+        """Folder of the trained weights."""
         return self.out / "weights"
 
     @cached_property
     def raw_network(self) -> dict[str, Any]:
-        """The network's configuration as its file has it."""
+        """The entries of the network's configuration file."""
         assert self.model is not None
-        raw = _json(self.model, f"the model configuration {self.model}")
+        raw = _read_json(self.model, f"the model configuration {self.model}")
         if not isinstance(raw, dict):
             raise TrainingError(f"{self.model} is no model configuration: expected entries in braces")
         return raw
 
     @cached_property
     def network(self) -> ModelConfig:
-        """The network; the image tower has none."""
+        """The configuration of the network; the image encoder has none."""
         try:
             return ModelConfig.from_dict(self.raw_network)
-        except ConfigError as fault:
-            raise TrainingError(f"{self.model}: {fault}") from fault
+        except ConfigError as error:
+            raise TrainingError(f"{self.model}: {error}") from error
 
-    def diffusion_training(self, seconds: float) -> DiffusionTraining:
-        """The diffusion's settings on a dataset of so many seconds, epochs counted in steps."""
+    def diffusion_settings(self, seconds: float) -> DiffusionSettings:
+        """Returns the settings of a diffusion training on a dataset of a duration, with epochs converted to steps."""
         epoch = seconds / (self.loop.batch * self.crops.longest)
         steps: dict[str, Any] = {name: epochs * epoch for name, epochs in self.epochs.items()}
         return replace(self.diffusion, **steps)
@@ -222,8 +219,8 @@ class TrainConfig:
             raise TrainingError("decoder_only wants an init.autoencoder, whose encoder stays")
 
 
-def _epochs(diffusion: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, float]]:
-    """The entry `diffusion` without its epochs, and the epochs."""
+def _split_epochs(diffusion: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, float]]:
+    """Returns the entry `diffusion` without its epochs, and the epochs."""
     steps, epochs = dict(diffusion), {}
     for name in ("e1", "e2"):
         entry = f"{name}_epochs"
@@ -231,16 +228,16 @@ def _epochs(diffusion: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, flo
             continue
         value = steps.pop(entry)
         if name in steps or not is_number(value):
-            raise wrong("diffusion", f"{entry} must be a number, and stand in place of {name}; got {value!r}")
+            raise entry_error("diffusion", f"{entry} must be a number, and stand in place of {name}; got {value!r}")
         epochs[name] = value
     return steps, epochs
 
 
-def _json(path: Path, what: str) -> Any:
+def _read_json(path: Path, what: str) -> Any:
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as fault:
-        reason = getattr(fault, "strerror", None) or str(fault)
-        raise TrainingError(f"cannot read {what}: {reason}") from fault
-    except json.JSONDecodeError as fault:
-        raise TrainingError(f"{path} is not JSON: {fault}") from fault
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise TrainingError(f"cannot read {what}: {reason}") from error
+    except json.JSONDecodeError as error:
+        raise TrainingError(f"{path} is not JSON: {error}") from error

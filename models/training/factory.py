@@ -1,11 +1,11 @@
-"""Trainings put together: networks, batches and the loop of a configuration."""
+"""Building trainings: the network, the batches and the loop of a configuration."""
 
 from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 from torch import nn
@@ -14,67 +14,78 @@ from models.autoencoders.oobleck import build_autoencoder
 from models.diffv2m import DiffV2M
 from models.training.checkpoints import TrainingError
 from models.training.config import TrainConfig
-from models.training.data.batches import DiffusionCrops, Segments, SoundCrops, Sounds
-from models.training.sharding import ALONE, Worker
-from models.training.tasks.autoencoder import CodecTask, standardise_latents
-from models.training.tasks.diffusion import DiffusionTask, Learns, calibrate
-from models.training.trainer import Trainer, Watcher
-from models.training.weights import autoencoder_of, load_all, load_autoencoder, save_learned
+from models.training.data.batches import DiffusionCrops, SegmentSource, SoundCrops, SoundSource
+from models.training.seeding import build_seeded
+from models.training.sharding import SINGLE_WORKER, TrainingWorker
+from models.training.tasks.autoencoder import AutoencoderTask, standardize_latents
+from models.training.tasks.diffusion import DiffusionTask, calibrate
+from models.training.tasks.diffusion_settings import TrainedParts
+from models.training.trainer import Trainer, TrainingListener
+from models.training.weights import (
+    load_autoencoder,
+    load_conditioner_and_dit,
+    load_frozen_autoencoder,
+    save_trained_parts,
+)
 from models.weights.checkpoint import tensors_digest
-from models.weights.source import VERSION
+from models.weights.source import ARITHMETIC_VERSION
 
-Built = TypeVar("Built")
-Watching = Callable[[nn.Module, nn.Module | None], Watcher]
-"""The network that learns, and an autoencoder to hear it with, if there is one -> who hears how it goes."""
+ListenerFactory = Callable[[nn.Module, nn.Module | None], TrainingListener]
+"""Makes a listener from the network that is trained and an autoencoder that decodes its samples, if there is one."""
 
 
 @dataclass(frozen=True)
 class Training:
-    """A loop that is ready to run.
+    """A training loop that is ready to run.
 
     Attributes:
-        finish: writes what was learned, the moving average, to the configuration's `weights`; raises TrainingError if
-            it cannot. For the first worker, when the last step is done.
+        trainer: the loop.
+        finish: writes the trained weights, as their moving average, to the configuration's `weights`, and raises
+            TrainingError if it cannot. The first worker calls it when the last step is done.
     """
 
     trainer: Trainer
     finish: Callable[[], None]
 
 
-def autoencoder_training(
+def build_autoencoder_training(
     config: TrainConfig,
-    sounds: Sounds,
+    sounds: SoundSource,
     seconds: Sequence[float],
-    facts: Mapping[str, Any],
-    worker: Worker = ALONE,
-    watching: Watching | None = None,
+    data_identity: Mapping[str, Any],
+    worker: TrainingWorker = SINGLE_WORKER,
+    make_listener: ListenerFactory | None = None,
 ) -> Training:
-    """The training of an autoencoder of spectra.
+    """Builds the training of a spectral autoencoder.
 
     Args:
-        seconds: of each sound.
-        facts: what tells the sounds from others; a training goes on only with the same.
+        config: what to train and how.
+        sounds: the sounds.
+        seconds: duration of each sound.
+        data_identity: entries that identify the sounds; a training is resumed only with equal ones.
+        worker: place of this process among the workers.
+        make_listener: makes the listener of the loop; None for no listener.
 
     Raises:
-        TrainingError: what it begins with or on cannot be used, or `config.out` holds another training.
+        TrainingError: the initial weights or the checkpoint cannot be used, or `config.out` holds another training.
     """
     network, loop = config.network, config.loop
-    device = device_of(config)
+    device = training_device(config)
     if config.init.autoencoder is None:
-        codec: nn.Module = seeded(loop.seed, lambda: build_autoencoder(network))
+        codec: nn.Module = build_seeded(loop.seed, lambda: build_autoencoder(network))
     else:
         codec = load_autoencoder(network, config.init.autoencoder)
     begins = tensors_digest(codec.state_dict()) if config.init.autoencoder is not None else None
-    task = CodecTask(codec, network.lengths.sample_rate, loop.seed, config.decoder_only)
+    task = AutoencoderTask(codec, network.lengths.sample_rate, loop.seed, config.decoder_only)
     samples = config.crops.frames * network.lengths.downsampling
-    identity = {"frames": config.crops.frames, "decoder_only": config.decoder_only, "begins": begins}
     trainer = Trainer(
         task,
         SoundCrops(sounds, seconds, samples, loop.batch, loop.seed, worker.share),
         loop,
         config.out,
-        identity=_identity(config, task, facts) | identity,
-        watcher=watching(codec, None) if watching is not None else None,
+        identity=_identity(config, task, data_identity)
+        | {"frames": config.crops.frames, "decoder_only": config.decoder_only, "begins": begins},
+        listener=make_listener(codec, None) if make_listener is not None else None,
         worker=worker,
         device=device,
     )
@@ -82,62 +93,51 @@ def autoencoder_training(
     def finish() -> None:
         with trainer.average_in_place():
             if not config.decoder_only:
-                standardise_latents(codec, SoundCrops(sounds, seconds, samples, loop.batch, loop.seed))
-            save_learned({"autoencoder": codec}, config.raw_network, config.weights)
+                standardize_latents(codec, SoundCrops(sounds, seconds, samples, loop.batch, loop.seed))
+            save_trained_parts({"autoencoder": codec}, config.raw_network, config.weights)
 
     return Training(trainer, finish)
 
 
-def diffusion_training(
+def build_diffusion_training(
     config: TrainConfig,
-    segments: Segments,
+    segments: SegmentSource,
     seconds: Sequence[float],
-    facts: Mapping[str, Any],
-    worker: Worker = ALONE,
-    watching: Watching | None = None,
+    data_identity: Mapping[str, Any],
+    worker: TrainingWorker = SINGLE_WORKER,
+    make_listener: ListenerFactory | None = None,
 ) -> Training:
-    """The training of rhythm predictor, condition encoders and DiT.
+    """Builds the training of rhythm predictor, condition encoders and DiT on segments of a dataset.
 
-    Args:
-        seconds: of each segment.
-        facts: what tells the segments from others; a training goes on only with the same.
-
-    Raises:
-        TrainingError: what it begins with or on cannot be used, or `config.out` holds another training.
+    For the other arguments and the errors see `build_autoencoder_training`.
     """
     network, loop, crops, init = config.network, config.loop, config.crops, config.init
-    device = device_of(config)
-    settings = config.diffusion_training(sum(seconds))
+    device = training_device(config)
+    settings = config.diffusion_settings(sum(seconds))
 
-    def batches_of(worker: Worker) -> DiffusionCrops:
+    def batches_of(worker: TrainingWorker) -> DiffusionCrops:
+        lengths = {"shortest": crops.shortest, "longest": crops.longest}
         return DiffusionCrops(
-            segments,
-            seconds,
-            network,
-            loop.batch,
-            shortest=crops.shortest,
-            longest=crops.longest,
-            ending=crops.ending,
-            seed=loop.seed,
-            share=worker.share,
+            segments, seconds, network, loop.batch, **lengths, ending=crops.ending, seed=loop.seed, share=worker.share
         )
 
-    model = seeded(loop.seed, lambda: DiffV2M(network, parts=("conditioner", "dit")))
+    model = build_seeded(loop.seed, lambda: DiffV2M(network, parts=("conditioner", "dit")))
     if init.all is not None:
-        load_all(model, init.all, grows=init.grows)
+        load_conditioner_and_dit(model, init.all, grows=init.grows)
     begins = tensors_digest(model.state_dict()) if init.all is not None else None
-    autoencoder = autoencoder_of(network, init) if worker.first else None
+    autoencoder = load_frozen_autoencoder(network, init) if worker.first else None
     if autoencoder is not None:
         autoencoder = autoencoder.eval().requires_grad_(False).to(device)
     task = DiffusionTask(model, settings, loop.seed)
     lengths = [crops.shortest, crops.longest, crops.ending]
+    identity = {"crops": lengths, "diffusion": asdict(settings), "begins": begins}
     trainer = Trainer(
         task,
         batches_of(worker),
         loop,
         config.out,
-        identity=_identity(config, task, facts) | {"crops": lengths, "diffusion": asdict(settings), "begins": begins},
-        watcher=watching(model, autoencoder) if watching is not None else None,
+        identity=_identity(config, task, data_identity) | identity,
+        listener=make_listener(model, autoencoder) if make_listener is not None else None,
         worker=worker,
         device=device,
     )
@@ -145,9 +145,9 @@ def diffusion_training(
     def finish() -> None:
         parts = {"conditioner": model.conditioner, "dit": model.dit}
         with trainer.average_in_place():
-            if settings.learns is not Learns.DIT:
-                calibrate(model, batches_of(ALONE), loop.seed)
-            save_learned(
+            if settings.learns is not TrainedParts.DIT:
+                calibrate(model, batches_of(SINGLE_WORKER), loop.seed)
+            save_trained_parts(
                 parts | ({"autoencoder": autoencoder} if autoencoder is not None else {}),
                 config.raw_network,
                 config.weights,
@@ -156,21 +156,22 @@ def diffusion_training(
     return Training(trainer, finish)
 
 
-def check_codec(config: TrainConfig, made_with: str | None) -> None:
-    """Hold the autoencoder of a diffusion training against the one that made its dataset's latents.
+def check_latents_codec(config: TrainConfig, made_with: str | None) -> None:
+    """Checks that the autoencoder of a diffusion training is the one that made the latents of its dataset.
 
     Args:
-        made_with: `models.weights.source.ModelSource.codec_digest` of that one.
+        config: what to train.
+        made_with: `models.weights.source.ModelSource.codec_digest` of the autoencoder that made the latents.
 
     Raises:
-        TrainingError: there are no latents, or they are another autoencoder's.
+        TrainingError: there are no latents, or they are of another autoencoder.
     """
     if made_with is None:
         raise TrainingError(f"the dataset {config.dataset} has no latents: prepare it with a codec (--codec)")
-    autoencoder = autoencoder_of(config.network, config.init)
+    autoencoder = load_frozen_autoencoder(config.network, config.init)
     if autoencoder is None:
         return
-    digest = f"{VERSION}-{tensors_digest(autoencoder.state_dict())}"
+    digest = f"{ARITHMETIC_VERSION}-{tensors_digest(autoencoder.state_dict())}"
     if digest != made_with:
         name = config.init.autoencoder or config.init.all
         raise TrainingError(
@@ -179,8 +180,8 @@ def check_codec(config: TrainConfig, made_with: str | None) -> None:
         )
 
 
-def device_of(config: TrainConfig) -> torch.device:
-    """Where a training runs.
+def training_device(config: TrainConfig) -> torch.device:
+    """Returns the device of a training.
 
     Raises:
         TrainingError: there is no such device.
@@ -192,26 +193,19 @@ def device_of(config: TrainConfig) -> torch.device:
     return torch.device(config.device)
 
 
-def seeded(seed: int, build: Callable[[], Built]) -> Built:
-    """What `build` makes with random numbers of a seed; those of everybody else go on as they were."""
-    with torch.random.fork_rng(devices=[]):
-        torch.default_generator.manual_seed(seed)
-        return build()
-
-
-def _identity(config: TrainConfig, task: nn.Module, facts: Mapping[str, Any]) -> dict[str, Any]:
-    """What has to be the same for a training to go on, beside seed and batch."""
+def _identity(config: TrainConfig, task: nn.Module, data_identity: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what must be equal for a training to be resumed, beside seed and batch."""
     network = {name: entry for name, entry in config.raw_network.items() if name != "sampling"}
-    return {"stage": config.stage, "model": network, "init": _frozen(task)} | dict(facts)
+    return {"stage": config.stage, "model": network, "init": _digest_of_frozen(task)} | dict(data_identity)
 
 
-def _frozen(task: nn.Module) -> str | None:
-    """Hash of the weights that stay, and are in no checkpoint; None where all learn."""
-    stay = {name: p for name, p in task.named_parameters() if not p.requires_grad}
-    if not stay:
+def _digest_of_frozen(task: nn.Module) -> str | None:
+    """Returns a digest of the weights that are not trained and so are in no checkpoint; None if all are trained."""
+    frozen = {name: p for name, p in task.named_parameters() if not p.requires_grad}
+    if not frozen:
         return None
     total = hashlib.sha256()
-    for name, parameter in stay.items():
+    for name, parameter in frozen.items():
         total.update(name.encode())
         total.update(parameter.detach().cpu().numpy().tobytes())
     return total.hexdigest()

@@ -1,4 +1,4 @@
-"""A training's workers: which of a batch's items are whose, and how they agree."""
+"""The workers of a training: which items of a batch belong to which worker, and how workers exchange tensors."""
 
 from __future__ import annotations
 
@@ -11,10 +11,14 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
-class Worker:
+class TrainingWorker:
     """One of `count` processes that train the same network on shares of the same batches.
 
-    With more than one, `torch.distributed` has to be initialised (Ray Train does so).
+    With more than one worker, `torch.distributed` must be initialized (Ray Train does so).
+
+    Attributes:
+        number: number of this worker, from 0.
+        count: number of workers.
     """
 
     number: int = 0
@@ -22,28 +26,28 @@ class Worker:
 
     @property
     def first(self) -> bool:
-        """Whether it is the one that writes."""
+        """Whether this is the worker that writes files."""
         return self.number == 0
 
     def share(self, items: int) -> slice:
-        """Its items of a batch: neighbours, at most one more than another's."""
+        """Returns the worker's items of a batch; they are contiguous, and workers differ by at most one item."""
         return slice(self.number * items // self.count, (self.number + 1) * items // self.count)
 
-    def summed(self, tensors: Iterable[Tensor]) -> None:
-        """Replace each tensor by its sum over all workers, in one exchange for each kind of number."""
+    def sum_over_workers(self, tensors: Iterable[Tensor]) -> None:
+        """Replaces each tensor by its sum over all workers, in one exchange per data type and device."""
         if self.count == 1:
             return
-        kinds: dict[tuple[torch.dtype, torch.device], list[Tensor]] = {}
+        groups: dict[tuple[torch.dtype, torch.device], list[Tensor]] = {}
         for tensor in tensors:
-            kinds.setdefault((tensor.dtype, tensor.device), []).append(tensor)
-        for group in kinds.values():
+            groups.setdefault((tensor.dtype, tensor.device), []).append(tensor)
+        for group in groups.values():
             flat = torch.cat([tensor.reshape(-1) for tensor in group])
             dist.all_reduce(flat)
             for tensor, total in zip(group, flat.split([t.numel() for t in group]), strict=True):
                 tensor.copy_(total.view_as(tensor))
 
-    def agreed(self, value: bool, device: torch.device) -> bool:
-        """Whether it is so for any worker."""
+    def any_worker(self, value: bool, device: torch.device) -> bool:
+        """Returns whether the value is true for at least one worker."""
         if self.count == 1:
             return value
         flag = torch.tensor([float(value)], device=device)
@@ -51,4 +55,4 @@ class Worker:
         return bool(flag.item())
 
 
-ALONE = Worker()
+SINGLE_WORKER = TrainingWorker()

@@ -1,12 +1,12 @@
-"""Training on a bare machine: torch and numpy are enough, nothing is fetched, all cores compose the corpus.
+"""Training on a machine that has only torch and numpy; nothing is downloaded, and all cores compose the corpus.
 
     python -m models.training.standalone TRAIN.json [--seconds SECONDS]
     python -m models.training.standalone TRAIN.json --convert FOLDER
 
-trains the autoencoder on the composed corpus, or the diffusion on a dataset that `python -m
-jobs.studies.pack_dataset` has packed, and goes on where it stopped when it is started again. Where there is no
-safetensors, weights are plain files of `torch.save`; the second form, on a machine that has it, turns them into a
-folder that `score` reads.
+The first form trains the autoencoder on the composed corpus, or the diffusion on a dataset that `diff-v2m experiment
+pack-dataset` has packed; it resumes where it stopped when it is started again. Where safetensors is not installed, it
+writes weights as plain files of `torch.save`. The second form, on a machine with safetensors, converts them to a folder
+that `score` reads.
 """
 
 from __future__ import annotations
@@ -23,60 +23,67 @@ from torch import nn
 from models.training.checkpoints import TrainingError
 from models.training.config import CORPUS, TrainConfig, TrainedStage
 from models.training.data.packed import PackedSegments
-from models.training.data.sounds import VERSION, compose_sounds, lengths_of
-from models.training.factory import Training, autoencoder_training, check_codec, device_of, diffusion_training
-from models.training.weights import convert_plain
+from models.training.data.sounds import CORPUS_VERSION, compose_sounds, durations_of
+from models.training.factory import (
+    Training,
+    build_autoencoder_training,
+    build_diffusion_training,
+    check_latents_codec,
+    training_device,
+)
+from models.training.plain_weights import convert_plain_weights
 
 
-class Lines:
-    """Tells losses on standard error; see `models.training.trainer.Watcher`."""
+class LossPrinter:
+    """Prints losses to standard error; see `models.training.trainer.TrainingListener`."""
 
     def __init__(self, steps: int) -> None:
         self.steps = steps
 
-    def scalars(self, step: int, values: Mapping[str, float]) -> None:
+    def on_losses(self, step: int, values: Mapping[str, float]) -> None:
         losses = ", ".join(f"{name} {value:.4g}" for name, value in values.items())
         say(f"step {step} of {self.steps}: {losses}")
 
-    def sample(self, step: int) -> None:
-        """Nobody listens here."""
+    def on_sample(self, step: int) -> None:
+        """Does nothing: samples need packages that may be missing here."""
 
 
-class TimeUp(Exception):
-    """The call's time is over; what is done is kept."""
+class TimeLimitReachedError(Exception):
+    """Raised when the time limit of the call is reached; the work that is done is kept."""
 
 
-def training_of(config: TrainConfig) -> Training:
-    """A loop that is ready to run, its corpus composed, in the time that the loop has.
+def build_training(config: TrainConfig) -> Training:
+    """Builds a training loop, and composes its corpus first, within the time limit of the loop.
 
     Raises:
-        TimeUp: the corpus is not whole yet; the next call goes on with it.
-        TrainingError: it wants more than a bare machine has, or something cannot be used.
+        TimeLimitReachedError: the corpus is not complete yet; the next call goes on with it.
+        TrainingError: the training needs more than this machine has, or something cannot be used.
     """
     if config.workers > 1:
         raise TrainingError(f"a bare machine trains with one worker, got {config.workers}")
 
-    def watching(network: nn.Module, autoencoder: nn.Module | None) -> Lines:
-        return Lines(config.loop.steps)
+    def make_listener(network: nn.Module, autoencoder: nn.Module | None) -> LossPrinter:
+        return LossPrinter(config.loop.steps)
 
     if config.stage is TrainedStage.DIFFUSION:
         segments = PackedSegments(Path(config.dataset))
-        check_codec(config, segments.settings.get("codec"))
-        facts = {"dataset": segments.settings, "segments": len(segments), "contents": segments.contents}
-        return diffusion_training(config, segments, segments.seconds, facts, watching=watching)
+        check_latents_codec(config, segments.settings.get("codec"))
+        identity = {"dataset": segments.settings, "segments": len(segments), "contents": segments.contents}
+        return build_diffusion_training(config, segments, segments.seconds, identity, make_listener=make_listener)
     if config.stage is TrainedStage.AUTOENCODER and config.dataset == CORPUS:
-        device_of(config)  # before minutes of composing
+        training_device(config)  # fails before minutes of composing
         rate = config.network.lengths.sample_rate
         began, limit = time.monotonic(), config.loop.seconds
 
-        def composed(done: int, total: int) -> None:
-            _composed(done, total)
+        def on_progress(done: int, total: int) -> None:
+            if done % 10 == 0 or done == total:
+                say(f"{done} of {total} pieces composed")
             if 0 < limit <= time.monotonic() - began and done < total:
-                raise TimeUp(f"{done} of {total} pieces composed")
+                raise TimeLimitReachedError(f"{done} of {total} pieces composed")
 
-        sounds = compose_sounds(config.clips, config.out / CORPUS, rate, progress=composed)
-        seconds, corpus = lengths_of(sounds, rate), {"corpus": [config.clips, VERSION]}
-        return autoencoder_training(config, sounds, seconds, corpus, watching=watching)
+        sounds = compose_sounds(config.clips, config.out / CORPUS, rate, on_progress=on_progress)
+        seconds, identity = durations_of(sounds, rate), {"corpus": [config.clips, CORPUS_VERSION]}
+        return build_autoencoder_training(config, sounds, seconds, identity, make_listener=make_listener)
     raise TrainingError(
         "a bare machine trains the autoencoder on the composed corpus or the diffusion on a packed dataset, "
         f"got {config.stage} on {config.dataset}"
@@ -84,43 +91,39 @@ def training_of(config: TrainConfig) -> Training:
 
 
 def say(line: str) -> None:
+    """Prints a line to standard error."""
     print(line, file=sys.stderr, flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """0 when the last step is done or the time is up, 2 with one line when something is wrong."""
+    """Returns 0 when the last step is done or the time limit is reached, 2 with one line of error otherwise."""
     parser = argparse.ArgumentParser(prog="python -m models.training.standalone")
     parser.add_argument("config", type=Path, help="a JSON file, as `diff-v2m train` reads it")
     parser.add_argument("--seconds", type=float, help="train for at most so long, keep a checkpoint and end")
     parser.add_argument("--convert", type=Path, metavar="FOLDER", help="write the plain weights there, to be loaded")
-    asked = parser.parse_args(arguments)
+    options = parser.parse_args(arguments)
     try:
-        config = TrainConfig.from_file(asked.config)
-        if asked.convert is not None:
-            convert_plain(config.weights, asked.convert)
-            say(f"weights in {asked.convert}")
+        config = TrainConfig.from_file(options.config)
+        if options.convert is not None:
+            convert_plain_weights(config.weights, options.convert)
+            say(f"weights in {options.convert}")
             return 0
-        if asked.seconds is not None:
-            config = replace(config, loop=replace(config.loop, seconds=asked.seconds))
+        if options.seconds is not None:
+            config = replace(config, loop=replace(config.loop, seconds=options.seconds))
         began = time.monotonic()
-        training = training_of(config)
-        training.trainer.spend(time.monotonic() - began)
+        training = build_training(config)
+        training.trainer.deduct_time(time.monotonic() - began)
         if training.trainer.run():
             training.finish()
             say(f"{config.loop.steps} steps done; weights in {config.weights}")
         else:
             say(f"{training.trainer.step} of {config.loop.steps} steps done; the same command goes on from here")
-    except TimeUp as so_far:
-        say(f"{so_far}; the same command goes on from here")
-    except TrainingError as fault:
-        say(f"error: {fault}")
+    except TimeLimitReachedError as progress:
+        say(f"{progress}; the same command goes on from here")
+    except TrainingError as error:
+        say(f"error: {error}")
         return 2
     return 0
-
-
-def _composed(done: int, total: int) -> None:
-    if done % 10 == 0 or done == total:
-        say(f"{done} of {total} pieces composed")
 
 
 if __name__ == "__main__":

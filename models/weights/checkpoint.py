@@ -1,4 +1,4 @@
-"""Checkpoints in the released layout: every tensor is used, or known to be unused, or an error that names it."""
+"""Checkpoints in the released layout. Every tensor is used, known to be unused, or reported in an error by name."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from models.config import ConfigError, ModelConfig
+from models.config import ModelConfig
+from models.errors import UserError
 from models.weights.hub import RELEASES, default_folder
 
 Weights = Literal["online", "ema"]
@@ -27,7 +28,7 @@ PREFIXES = {
 EMA_PREFIX = "diffusion_ema.ema_model.model."
 PREDICTOR_PREFIX = PREFIXES["conditioner"] + "conditioners.semantic.extractor.transformer."
 
-RENAMED = [  # released name of a part of a DiT block -> ours
+OWN_NAMES = [  # (released name, our name) of the modules of a DiT block
     ("cross_attn0.", "emotion_attn."),
     ("cross_attn1.", "semantic_attn."),
     ("cross_attn2.", "rhythm_attn."),
@@ -40,25 +41,25 @@ RENAMED = [  # released name of a part of a DiT block -> ours
     ("FiLM_beta_rhy.", "film.rhythm_beta."),
 ]
 
-UNUSED = [  # written by the training wrapper, or built and never called
+UNUSED_TENSORS = [  # patterns of tensors that the training wrapper writes, or whose modules are never called
     r"losses\..*",
     r"diffusion_ema\.(initted|step)",
     r"diffusion\.conditioner\.conditioners\.(semantic|rhythm|color)\.proj_out\.(weight|bias)",
     r"diffusion\.conditioner\.conditioners\.prompt\..*",
 ]
 
+# A large checkpoint is split into several files, called shards.
+SHARD_PATTERN = "model-?????-of-?????.safetensors"
+SHARD_NAME = r"model-\d{5}-of-\d{5}\.safetensors"
 
-PART_PATTERN = "model-?????-of-?????.safetensors"
-PART_NAME = r"model-\d{5}-of-\d{5}\.safetensors"
 
-
-class CheckpointError(ValueError):
-    """A weight file that cannot be used, in one line that names what is wrong."""
+class CheckpointError(UserError):
+    """Raised for a weight file that cannot be used; the message is one line that names what is wrong."""
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A weight file that has been opened: its tensors (mapped, not read), and the configuration beside it."""
+    """A weight file that has been opened: its tensors, mapped and not yet read, and the configuration beside it."""
 
     path: Path
     tensors: Mapping[str, Tensor]
@@ -66,47 +67,51 @@ class Checkpoint:
 
     @property
     def has_ema(self) -> bool:
+        """Whether the file holds the moving average of the DiT's weights too."""
         return any(name.startswith(EMA_PREFIX) for name in self.tensors)
 
-    def of_part(self, part: str, weights: Weights) -> dict[str, Tensor]:
-        """The tensors of `conditioner`, `dit` or `autoencoder`, under our names."""
+    def part_tensors(self, part: str, weights: Weights) -> dict[str, Tensor]:
+        """Returns the tensors of `conditioner`, `dit` or `autoencoder` under our names."""
         prefix = EMA_PREFIX if part == "dit" and weights == "ema" else PREFIXES[part]
         found = {n.removeprefix(prefix): t for n, t in self.tensors.items() if n.startswith(prefix)}
-        return {ours(n): t for n, t in found.items() if not is_unused(prefix + n)}
+        return {own_name(n): t for n, t in found.items() if not is_unused(prefix + n)}
 
     def unknown(self) -> list[str]:
-        """Names that belong to no part and are not known to be unused."""
+        """Returns the names of tensors that belong to no part and are not known to be unused."""
         prefixes = (*PREFIXES.values(), EMA_PREFIX)
         return [n for n in self.tensors if not n.startswith(prefixes) and not is_unused(n)]
 
 
 def is_unused(name: str) -> bool:
-    """Whether a tensor is known to be written and never read."""
-    return any(re.fullmatch(pattern, name) for pattern in UNUSED)
+    """Returns whether a tensor is known to be written and never read."""
+    return any(re.fullmatch(pattern, name) for pattern in UNUSED_TENSORS)
 
 
-def ours(name: str) -> str:
-    """Our name of a tensor inside its part."""
-    for released, own in RENAMED:
+def own_name(name: str) -> str:
+    """Returns our name of a tensor, given its released name inside its part."""
+    for released, own in OWN_NAMES:
         if name.startswith("transformer.layers.") and f".{released}" in name:
             return name.replace(f".{released}", f".{own}")
     return name
 
 
-def released(part: str, name: str, weights: Weights = "online") -> str:
-    """The released name of one of our tensors."""
-    for theirs, own in RENAMED:
+def released_name(part: str, name: str, weights: Weights = "online") -> str:
+    """Returns the released name of a tensor, given its part and our name inside it."""
+    for released, own in OWN_NAMES:
         if name.startswith("transformer.layers.") and f".{own}" in name:
-            name = name.replace(f".{own}", f".{theirs}")
+            name = name.replace(f".{own}", f".{released}")
     return (EMA_PREFIX if part == "dit" and weights == "ema" else PREFIXES[part]) + name
 
 
 def open_checkpoint(path: str | Path) -> Checkpoint:
-    """Open `model.ckpt` or `.safetensors`, a folder with one, or a release by name, with its `model_config.json`.
+    """Opens a checkpoint with its `model_config.json`.
+
+    Args:
+        path: `model.ckpt` or a `.safetensors` file, a folder with one or with its shards, or the name of a release.
 
     Raises:
-        CheckpointError: no such file, not a checkpoint, or no configuration.
-        ConfigError: the configuration cannot be built.
+        CheckpointError: there is no such file, it is no checkpoint, or it has no configuration.
+        ConfigError: no model can be built from the configuration.
     """
     files = _weight_files(Path(path))
     file = files[0]
@@ -118,30 +123,30 @@ def open_checkpoint(path: str | Path) -> Checkpoint:
         config = ModelConfig.from_dict(embedded)
     else:
         raise CheckpointError(f"{file} has no model_config.json beside it; put the released configuration there")
-    return Checkpoint(file, tensors, _sized(config, tensors))
+    return Checkpoint(file, tensors, _with_predictor_size(config, tensors))
 
 
 def raw_tensors(path: str | Path) -> Mapping[str, Tensor]:
-    """The tensors of any weight file, Diff-V2M or not, under their own names.
+    """Returns the tensors of any weight file, Diff-V2M or not, under their names in the file.
 
     Raises:
-        CheckpointError: no such file, or not a file of tensors.
+        CheckpointError: there is no such file, or it is no file of tensors.
     """
     return _read_all(_weight_files(Path(path)))[0]
 
 
-def digest(path: str | Path) -> str:
-    """sha256 of a weight file and its configuration, in hexadecimal."""
+def checkpoint_digest(path: str | Path) -> str:
+    """Returns the SHA-256 of a weight file and its configuration, in hexadecimal."""
     files = _weight_files(Path(path))
     total = hashlib.sha256()
-    for part in filter(None, (*files, _config_file(files[0]))):
-        with part.open("rb") as stream:
+    for file in filter(None, (*files, _config_file(files[0]))):
+        with file.open("rb") as stream:
             total.update(hashlib.file_digest(stream, "sha256").digest())
     return total.hexdigest()
 
 
 def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
-    """sha256 of tensors, names and values, whatever precision they are kept in, in hexadecimal."""
+    """Returns the SHA-256 of the names and values of tensors, whatever their precision, in hexadecimal."""
     total = hashlib.sha256()
     for name, tensor in sorted(tensors.items()):
         total.update(f"{name} {list(tensor.shape)}".encode())
@@ -150,15 +155,15 @@ def tensors_digest(tensors: Mapping[str, Tensor]) -> str:
 
 
 def problems_of(part: str, weights: Weights, expected: Mapping[str, Tensor], found: Mapping[str, Tensor]) -> list[str]:
-    """What keeps a part's tensors from being what the network needs: missing, surplus, of another shape.
+    """Returns a line for each tensor of a part that is missing, surplus or of another shape than the network needs.
 
     Each line names the tensor as the file does.
     """
     return [
-        *(f"missing {released(part, n, weights)}" for n in expected if n not in found),
-        *(f"surplus {released(part, n, weights)}" for n in found if n not in expected),
+        *(f"missing {released_name(part, n, weights)}" for n in expected if n not in found),
+        *(f"surplus {released_name(part, n, weights)}" for n in found if n not in expected),
         *(
-            f"{released(part, n, weights)} has the shape {list(found[n].shape)}, expected {list(t.shape)}"
+            f"{released_name(part, n, weights)} has the shape {list(found[n].shape)}, expected {list(t.shape)}"
             for n, t in expected.items()
             if n in found and found[n].shape != t.shape
         ),
@@ -166,7 +171,7 @@ def problems_of(part: str, weights: Weights, expected: Mapping[str, Tensor], fou
 
 
 def raise_problems(problems: list[str]) -> None:
-    """Raise a CheckpointError for the first few problems, if any."""
+    """Raises a CheckpointError that names the first three problems, if there are any."""
     if problems:
         more = f" (and {len(problems) - 3} more)" if len(problems) > 3 else ""
         raise CheckpointError(
@@ -175,21 +180,24 @@ def raise_problems(problems: list[str]) -> None:
 
 
 def _weight_files(path: Path) -> list[Path]:
-    """The file of a checkpoint, or all files that it is split into, in order."""
-    if path.is_dir() and (parts := sorted(path.glob(PART_PATTERN))):
-        count = int(parts[0].stem.rsplit("-", 1)[1])
-        if [part.name for part in parts] != [part_name(i + 1, count) for i in range(count)]:
-            raise CheckpointError(f"{path} should hold {count} files {part_name(1, count)} and on, found {len(parts)}")
-        return parts
+    """Returns the file of a checkpoint, or all of its shards in order."""
+    if path.is_dir() and (shards := sorted(path.glob(SHARD_PATTERN))):
+        count = int(shards[0].stem.rsplit("-", 1)[1])
+        if [shard.name for shard in shards] != [shard_name(i + 1, count) for i in range(count)]:
+            raise CheckpointError(
+                f"{path} should hold {count} files {shard_name(1, count)} and on, found {len(shards)}"
+            )
+        return shards
     return [_weight_file(path)]
 
 
-def part_name(number: int, count: int) -> str:
-    """Name of one of the files that a checkpoint is split into."""
+def shard_name(number: int, count: int) -> str:
+    """Returns the file name of a shard, counted from 1."""
     return f"model-{number:05d}-of-{count:05d}.safetensors"
 
 
 def _weight_file(path: Path) -> Path:
+    """Returns the one weight file that a path, a folder or the name of a release stands for."""
     if str(path) in RELEASES and not path.exists():
         if not default_folder(str(path)).is_dir():
             raise CheckpointError(f"the weights of {path} are not here: fetch them with `diff-v2m weights pull {path}`")
@@ -209,13 +217,15 @@ def _weight_file(path: Path) -> Path:
 
 
 def _read_all(files: list[Path]) -> tuple[Mapping[str, Tensor], dict[str, Any] | None]:
+    """Returns the tensors of a checkpoint's files, and the configuration inside a single file if there is one."""
     if len(files) == 1:
         return _read(files[0])
     return ChainMap(*(dict(_read(file)[0]) for file in files)), None
 
 
 def _config_file(file: Path) -> Path | None:
-    suffix = "" if re.fullmatch(PART_NAME, file.name) else file.stem.removeprefix("model")
+    """Returns the configuration beside a weight file: `model_config_x.json` for `model_x.ckpt`, if there is one."""
+    suffix = "" if re.fullmatch(SHARD_NAME, file.name) else file.stem.removeprefix("model")
     candidates = [file.with_name(f"model_config{suffix}.json"), file.with_name("model_config.json")]
     return next((c for c in candidates if c.is_file()), None)
 
@@ -225,15 +235,15 @@ def _read(file: Path) -> tuple[Mapping[str, Tensor], dict[str, Any] | None]:
         if file.suffix == ".safetensors":
             return _LazyTensors(file), None
         content = torch.load(file, map_location="cpu", weights_only=True, mmap=True)
-    except pickle.UnpicklingError as fault:
+    except pickle.UnpicklingError as error:
         raise CheckpointError(
             f"{file} cannot be read as a checkpoint: it holds more than tensors, and loading that could run code; "
             "save its state_dict as .safetensors"
-        ) from fault
-    except Exception as fault:  # the readers raise a dozen kinds for a file that is not theirs
+        ) from error
+    except Exception as error:  # the readers raise a dozen types of errors for a file of another kind
         raise CheckpointError(
             f"{file} cannot be read as a checkpoint; expected .safetensors, or .ckpt as torch.save writes it"
-        ) from fault
+        ) from error
     if not isinstance(content, dict):
         raise CheckpointError(f"{file} has no state_dict; expected a checkpoint in the released layout")
     tensors = content.get("state_dict", content)
@@ -244,7 +254,7 @@ def _read(file: Path) -> tuple[Mapping[str, Tensor], dict[str, Any] | None]:
 
 
 class _LazyTensors(Mapping[str, Tensor]):
-    """A safetensors file as a mapping that reads a tensor when it is asked for."""
+    """A safetensors file as a mapping that reads a tensor when it is accessed."""
 
     def __init__(self, file: Path) -> None:
         from safetensors import safe_open
@@ -264,17 +274,14 @@ class _LazyTensors(Mapping[str, Tensor]):
         return len(self._names)
 
 
-def _sized(config: ModelConfig, tensors: Mapping[str, Tensor]) -> ModelConfig:
-    """The configuration with the predictor's sizes, which only the tensors tell."""
+def _with_predictor_size(config: ModelConfig, tensors: Mapping[str, Tensor]) -> ModelConfig:
+    """Returns the configuration with the size of the rhythm predictor, which only the tensors show."""
     name = PREDICTOR_PREFIX + "project_in.weight"
     if not any(n.startswith(PREFIXES["conditioner"]) for n in tensors):
-        return config  # an autoencoder alone
+        return config  # the file holds only an autoencoder
     if name not in tensors or tensors[name].ndim != 2:
         raise_problems([f"missing {name}"])
     layers = {
         n.removeprefix(PREDICTOR_PREFIX).split(".")[1] for n in tensors if n.startswith(PREDICTOR_PREFIX + "layers.")
     }
     return config.with_predictor(width=len(tensors[name]), depth=len(layers))
-
-
-__all__ = ["Checkpoint", "CheckpointError", "ConfigError", "Weights", "digest", "open_checkpoint", "problems_of"]

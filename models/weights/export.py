@@ -1,4 +1,4 @@
-"""Weights into a folder that `load_model` reads: the released layout, in half precision, in files of bounded size."""
+"""Writing weights to a folder that `load_model` reads: in the released layout, in half precision, in small files."""
 
 from __future__ import annotations
 
@@ -10,58 +10,61 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from models.weights.checkpoint import PART_PATTERN, part_name, released
+from models.weights.checkpoint import SHARD_PATTERN, released_name, shard_name
 
-LARGEST = 14_000_000
-"""Bytes of one file."""
-KEPT_WHOLE = 4096
-"""Tensors of at most so many numbers keep single precision: frequencies, norms, statistics."""
+MAX_FILE_BYTES = 14_000_000
+"""The largest size of one file."""
+MAX_FULL_PRECISION_NUMBERS = 4096
+"""The size up to which tensors keep single precision: frequencies, norms and statistics."""
 
 
 def save_weights(parts: Mapping[str, nn.Module], raw_config: Mapping[str, Any], folder: Path) -> list[Path]:
-    """Write networks and their `model_config.json`.
+    """Writes networks and their `model_config.json`.
 
     Args:
-        parts: of `conditioner`, `dit` and `autoencoder`, whatever there is.
-        raw_config: as `ModelConfig.from_dict` takes it.
-        folder: made if needed; weights that are there are replaced.
+        parts: networks by the names `conditioner`, `dit` and `autoencoder`; some may be missing.
+        raw_config: configuration as `ModelConfig.from_dict` takes it.
+        folder: folder that is made if needed; weights in it are replaced.
 
     Returns:
         The weight files.
     """
     from safetensors.torch import save_file
 
-    groups = groups_of(parts)
+    groups = file_groups(parts)
     folder.mkdir(parents=True, exist_ok=True)
-    fresh = [folder / f"{part_name(i + 1, len(groups))}.writing" for i in range(len(groups))]
-    for file, group in zip(fresh, groups, strict=True):
+    temporary = [folder / f"{shard_name(i + 1, len(groups))}.writing" for i in range(len(groups))]
+    for file, group in zip(temporary, groups, strict=True):
         save_file(group, file)
-        file.chmod(0o644)  # the writer leaves its files to their owner alone
-    for old in folder.glob(PART_PATTERN):
+        file.chmod(0o644)  # `save_file` makes files that only their owner can read
+    for old in folder.glob(SHARD_PATTERN):
         old.unlink()
-    for file in fresh:
+    for file in temporary:
         os.replace(file, file.with_suffix(""))
     (folder / "model_config.json").write_text(json.dumps(raw_config, indent=1) + "\n", encoding="utf-8")
-    return [file.with_suffix("") for file in fresh]
+    return [file.with_suffix("") for file in temporary]
 
 
-def groups_of(parts: Mapping[str, nn.Module], largest: int = LARGEST) -> list[dict[str, Tensor]]:
-    """What goes into each file: tensors by their released names, in order, as they are stored.
+def file_groups(parts: Mapping[str, nn.Module], largest: int = MAX_FILE_BYTES) -> list[dict[str, Tensor]]:
+    """Returns the contents of each file: tensors by their released names, in order, in the precision of the file.
 
     Args:
-        parts: as of `save_weights`.
-        largest: bytes of one group; a tensor that is larger makes one by itself.
+        parts: networks, see `save_weights`.
+        largest: the largest size of a group in bytes; a tensor that is larger has a group of its own.
     """
     groups: list[dict[str, Tensor]] = [{}]
     for part, network in parts.items():
         for name, value in network.state_dict().items():
-            tensor = _compact(value)
+            tensor = _as_stored(value)
             if groups[-1] and sum(t.nbytes for t in groups[-1].values()) + tensor.nbytes > largest:
                 groups.append({})
-            groups[-1][released(part, name)] = tensor
+            groups[-1][released_name(part, name)] = tensor
     return groups
 
 
-def _compact(tensor: Tensor) -> Tensor:
+def _as_stored(tensor: Tensor) -> Tensor:
+    """Returns a copy on the CPU, in half precision if the tensor is large."""
     tensor = tensor.detach().cpu().contiguous()
-    return tensor.half() if tensor.is_floating_point() and tensor.numel() > KEPT_WHOLE else tensor.clone()
+    return (
+        tensor.half() if tensor.is_floating_point() and tensor.numel() > MAX_FULL_PRECISION_NUMBERS else tensor.clone()
+    )

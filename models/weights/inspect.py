@@ -1,4 +1,4 @@
-"""Tell what a weight file is, and what keeps it from being used."""
+"""Describing a weight file, and the problems that keep it from being used."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from models.config import ConfigError
 from models.diffv2m import PARTS
+from models.errors import UserError
 from models.weights.checkpoint import Checkpoint, open_checkpoint, raw_tensors
-from models.weights.loading import account, skeleton
+from models.weights.loading import build_without_weights, check_tensors
 
-KINDS = [  # how the names of other files begin
+OTHER_KINDS = [  # (first characters of a tensor name, kind of file)
     ("visual.", "a CLIP of open_clip (pass it as --clip)"),
     ("vision_model.", "a CLIP of transformers (expected one of open_clip)"),
     ("pretransform.model.", "a Stable Audio model, not Diff-V2M"),
@@ -24,36 +24,41 @@ KINDS = [  # how the names of other files begin
 
 @dataclass(frozen=True)
 class Description:
-    """A weight file in words: rows of (what, value), and the faults that keep it from being loaded."""
+    """A weight file in words.
 
-    facts: list[tuple[str, str]]
-    faults: list[str]
+    Attributes:
+        rows: (name, value) pairs.
+        problems: lines that say what keeps the file from being loaded.
+    """
+
+    rows: list[tuple[str, str]]
+    problems: list[str]
 
     @property
     def usable(self) -> bool:
-        return not self.faults
+        """Whether the file can be loaded."""
+        return not self.problems
 
 
 def describe(path: str | Path) -> Description:
-    """Look into a checkpoint without loading it.
+    """Describes a checkpoint without loading it.
 
     Raises:
         CheckpointError: there is no such file, or it is no checkpoint at all.
     """
     tensors = raw_tensors(path)
     if not any(name.startswith("diffusion.model.") for name in tensors):
-        kind = next((k for start, k in KINDS if any(n.startswith(start) for n in tensors)), "not known")
+        kind = next((k for start, k in OTHER_KINDS if any(n.startswith(start) for n in tensors)), "not known")
         return Description([("kind", kind), ("tensors", str(len(tensors)))], ["this is no Diff-V2M checkpoint"])
     try:
         checkpoint = open_checkpoint(path)
-        model = skeleton(checkpoint)
-    except (ConfigError, ValueError) as fault:
-        return Description([("kind", "Diff-V2M"), ("tensors", str(len(tensors)))], [str(fault)])
-    faults = account(checkpoint, model)
-    return Description([*_facts(checkpoint), *_sizes(checkpoint)], faults)
+        model = build_without_weights(checkpoint)
+    except (ValueError, UserError) as error:
+        return Description([("kind", "Diff-V2M"), ("tensors", str(len(tensors)))], [str(error)])
+    return Description([*_settings(checkpoint), *_sizes(checkpoint)], check_tensors(checkpoint, model))
 
 
-def _facts(checkpoint: Checkpoint) -> list[tuple[str, str]]:
+def _settings(checkpoint: Checkpoint) -> list[tuple[str, str]]:
     config, lengths = checkpoint.config, checkpoint.config.lengths
     channels = "stereo" if config.audio_channels == 2 else f"{config.audio_channels} channels"
     seconds = lengths.trained_latents / lengths.latent_rate
@@ -77,7 +82,7 @@ def _facts(checkpoint: Checkpoint) -> list[tuple[str, str]]:
 
 
 def _sizes(checkpoint: Checkpoint) -> list[tuple[str, str]]:
-    return [(f"{part} parameters", f"{_count(checkpoint.of_part(part, 'online')) / 1e6:.1f} M") for part in PARTS]
+    return [(f"{part} parameters", f"{_count(checkpoint.part_tensors(part, 'online')) / 1e6:.1f} M") for part in PARTS]
 
 
 def _count(tensors: dict[str, Tensor]) -> int:

@@ -1,4 +1,4 @@
-"""Models by name, shipped in the package. Knows no torch, so that a run can be planned without it."""
+"""Presets: models that are shipped in the package. This module imports no torch, so that planning a run needs none."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from models.config import ModelConfig
 
 @dataclass(frozen=True)
 class Preset:
-    """A model by name.
+    """A model that is shipped in the package.
 
     Attributes:
-        folder: holds `model_config.json` and the weights in `model-*.safetensors`.
+        name: name that users choose it by.
+        folder: folder with `model_config.json` and the weights in `model-*.safetensors`.
     """
 
     name: str
@@ -27,7 +28,7 @@ class Preset:
 
     @cached_property
     def digest(self) -> str:
-        """Identity of configuration and weights, in hexadecimal."""
+        """A digest of configuration and weights, in hexadecimal."""
         total = hashlib.sha256((self.folder / "model_config.json").read_bytes())
         for file in sorted(self.folder.glob("model-*.safetensors")):
             with file.open("rb") as stream:

@@ -1,4 +1,4 @@
-"""Which model: a preset's name or a path, and which of its two sets of weights."""
+"""The choice of a model: the name of a preset or a path, and which of its two sets of weights."""
 
 from __future__ import annotations
 
@@ -16,13 +16,18 @@ if TYPE_CHECKING:
     from models.diffv2m import DiffV2M
     from models.weights.checkpoint import Weights
 
-VERSION = "1"
-"""Of the arithmetic: raised with every change that makes other music from the same weights and settings."""
+ARITHMETIC_VERSION = "1"
+"""Version of the arithmetic, raised with every change that makes other music from the same weights and settings."""
 
 
 @dataclass(frozen=True)
 class ModelSource:
-    """A model that is not loaded yet; cheap to send to a worker."""
+    """A model that is not loaded yet, so that it is cheap to send to a worker.
+
+    Attributes:
+        name: name of a preset or a release, or path of a checkpoint.
+        weights: `online` or `ema`, see `models.weights.loading.load_model`.
+    """
 
     name: str = "tiny"
     weights: Weights = "online"
@@ -33,7 +38,11 @@ class ModelSource:
 
     @cached_property
     def config(self) -> ModelConfig:
-        """Raises CheckpointError or ConfigError if the weights cannot be used."""
+        """The configuration of the model.
+
+        Raises:
+            CheckpointError, ConfigError: the weights cannot be used.
+        """
         if self.preset is not None:
             return self.preset.config
         from models.weights.checkpoint import open_checkpoint
@@ -42,38 +51,41 @@ class ModelSource:
 
     @cached_property
     def digest(self) -> str:
-        """Identity of weights and arithmetic, in hexadecimal. Reads the whole file of a checkpoint."""
+        """A digest of weights and arithmetic, in hexadecimal. For a checkpoint the whole file is read."""
         if self.preset is not None:
-            return f"{VERSION}-{self.preset.digest}"
-        from models.weights.checkpoint import digest
+            return f"{ARITHMETIC_VERSION}-{self.preset.digest}"
+        from models.weights.checkpoint import checkpoint_digest
 
-        return f"{VERSION}-{self.weights}-{digest(self.name)}"
+        return f"{ARITHMETIC_VERSION}-{self.weights}-{checkpoint_digest(self.name)}"
 
     @cached_property
     def codec_digest(self) -> str:
-        """Identity of the autoencoder alone, and so of what its latents mean, in hexadecimal.
+        """A digest of the autoencoder alone, and so of the meaning of its latents, in hexadecimal.
 
-        Raises CheckpointError or ConfigError if the weights cannot be used.
+        Raises:
+            CheckpointError, ConfigError: the weights cannot be used.
         """
         from models.weights.checkpoint import open_checkpoint, tensors_digest
 
         checkpoint = open_checkpoint(self.preset.folder if self.preset else self.name)
-        return f"{VERSION}-{tensors_digest(checkpoint.of_part('autoencoder', 'online'))}"
+        return f"{ARITHMETIC_VERSION}-{tensors_digest(checkpoint.part_tensors('autoencoder', 'online'))}"
 
     @property
     def steps(self) -> int:
-        """Sampling steps unless told otherwise."""
+        """The default number of sampling steps."""
         return self.config.sampling.steps
 
     @property
     def guidance(self) -> float:
-        """Guidance scale unless told otherwise."""
+        """The default guidance scale."""
         return self.config.sampling.guidance
 
     def load(self, parts: Collection[str], device: str = "cpu", precision: str = "float32") -> DiffV2M:
-        """Build the parts that are needed of `conditioner`, `dit` and `autoencoder`.
+        """Builds the model with the given parts.
 
         Args:
+            parts: the parts that are needed, of `conditioner`, `dit` and `autoencoder`.
+            device: device of the model.
             precision: one of `models.precision.PRECISIONS`.
 
         Raises:
@@ -89,6 +101,6 @@ TINY = ModelSource()
 
 
 def clip_digest(clip: str) -> str:
-    """Identity of the image tower's weights, `tiny` or a path, in hexadecimal."""
+    """Returns a digest of the weights of an image encoder, `tiny` or a path, in hexadecimal."""
     with open(TINY_WEIGHTS if clip == "tiny" else clip, "rb") as stream:
-        return f"{VERSION}-{hashlib.file_digest(stream, 'sha256').hexdigest()}"
+        return f"{ARITHMETIC_VERSION}-{hashlib.file_digest(stream, 'sha256').hexdigest()}"

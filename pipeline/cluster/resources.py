@@ -1,21 +1,41 @@
-"""How a machine is shared among the stages: workers of each, and what each worker takes."""
+"""Resources: how the processors and GPUs of a machine or cluster are shared among the stages of a run."""
 
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-# Share of the processors, and of each GPU, that a stage gets. Those of the GPU sum to 1. On a machine without a GPU
-# sampling gets the most; on one with, decoding.
-CPU_SHARES = {"decode": 0.25, "features": 0.14, "rhythm": 0.05, "sample": 0.35, "sound": 0.13, "mux": 0.08}
-CPU_SHARES_BESIDE_GPU = {"decode": 0.6, "features": 0.1, "rhythm": 0.05, "sample": 0.06, "sound": 0.07, "mux": 0.12}
-GPU_SHARES = {"features": 0.1, "rhythm": 0.05, "sample": 0.6, "sound": 0.25}
+
+@dataclass(frozen=True)
+class StageShare:
+    """The part of a machine that the workers of one stage get together.
+
+    Attributes:
+        cpus: share of the processors on a machine without a GPU, 0 to 1.
+        cpus_beside_gpu: share of the processors on a machine with GPUs, 0 to 1.
+        gpu: share of each GPU, 0 to 1; 0 for a stage that holds no network.
+        takes_all_threads: whether a worker without a GPU uses every processor for its threads, not only its share. That
+            suits the stage with the most work, because the others are idle much of the time.
+    """
+
+    cpus: float
+    cpus_beside_gpu: float
+    gpu: float = 0.0
+    takes_all_threads: bool = False
 
 
 @dataclass(frozen=True)
 class Pool:
-    """Workers of one stage, and what each takes: processors and GPUs as Ray counts them, threads of torch."""
+    """The workers of one stage.
+
+    Attributes:
+        workers: number of workers.
+        num_cpus: processors of each worker, as Ray counts them.
+        num_gpus: share of a GPU of each worker, as Ray counts it.
+        threads: threads that PyTorch uses in each worker.
+    """
 
     workers: int
     num_cpus: float
@@ -25,7 +45,11 @@ class Pool:
 
 @dataclass(frozen=True)
 class Layout:
-    """The pools of all stages. A whole processor always stays free: pools that take every one starve the reader."""
+    """The pools of all stages, by the stages' names.
+
+    One whole processor always stays free: with pools that take every processor, the task that reads the manifest would
+    never start.
+    """
 
     pools: dict[str, Pool]
 
@@ -34,37 +58,52 @@ class Layout:
 
     @classmethod
     def of(
-        cls, cpus: float, gpus: float = 0, *, largest_node: float | None = None, large_model: bool = False
+        cls,
+        shares: Mapping[str, StageShare],
+        cpus: float,
+        gpus: float = 0,
+        *,
+        largest_node: float | None = None,
+        large_model: bool = False,
     ) -> Layout:
-        """Share out a machine or cluster.
+        """Shares out a machine or cluster.
 
         Args:
-            cpus, gpus: of all nodes, as Ray counts them.
-            largest_node: processors of the largest node: no worker takes more. All of `cpus` if left out.
-            large_model: the weights fill a good part of the memory, so without a GPU one worker holds them and gets
-                many threads, instead of many workers with a copy each.
+            shares: the share of each stage, in the order of the stages.
+            cpus: processors of all nodes together, as Ray counts them.
+            gpus: GPUs of all nodes together, as Ray counts them.
+            largest_node: processors of the largest node, which no worker exceeds; `cpus` if left out.
+            large_model: whether the weights fill a good part of the memory. Without a GPU, one worker then holds them
+                and gets many threads, instead of many workers with a copy each.
         """
-        shares = CPU_SHARES_BESIDE_GPU if gpus >= 1 else CPU_SHARES
         free = max(cpus - 1, cpus / 2)
+        node = cpus if largest_node is None else largest_node
         pools = {}
         for order, (stage, share) in enumerate(shares.items()):
-            on_gpu = GPU_SHARES[stage] if gpus >= 1 and stage in GPU_SHARES else 0.0
-            if on_gpu:
+            cpu_share = share.cpus_beside_gpu if gpus >= 1 else share.cpus
+            num_gpus = share.gpu if gpus >= 1 else 0.0
+            if num_gpus:
                 workers = int(gpus)
-            elif large_model and stage in GPU_SHARES:
+            elif large_model and share.gpu:
                 workers = 1
             else:
-                workers = max(1, int(share * free))
-            node = cpus if largest_node is None else largest_node
-            each = min(share * free / workers, max(node - 1, node / 2))
-            threads = min(cpus / workers, node) if stage == "sample" and not on_gpu else max(each, min(cpus, 2))
-            pools[stage] = Pool(workers, _num_cpus(each, order), on_gpu, max(1, round(threads)))
+                workers = max(1, int(cpu_share * free))
+            each = min(cpu_share * free / workers, max(node - 1, node / 2))
+            threads = min(cpus / workers, node) if share.takes_all_threads and not num_gpus else max(each, min(cpus, 2))
+            pools[stage] = Pool(workers, _num_cpus(each, order), num_gpus, max(1, round(threads)))
         return cls(pools)
 
 
 @dataclass(frozen=True)
 class Machine:
-    """Processors and GPUs of a machine or a cluster, and the processors of its largest node."""
+    """A machine or a cluster.
+
+    Attributes:
+        cores: processors of all nodes together.
+        gpus: GPUs of all nodes together.
+        largest_node: processors of the largest node.
+        nodes: number of nodes.
+    """
 
     cores: float
     gpus: float
@@ -73,7 +112,7 @@ class Machine:
 
     @classmethod
     def here(cls) -> Machine:
-        """This machine, as Ray would count it."""
+        """Returns this machine, as Ray would count it."""
         cores = float(os.cpu_count() or 1)
         seen = os.environ.get("CUDA_VISIBLE_DEVICES")
         gpus = len(list(Path("/dev").glob("nvidia[0-9]*")))
@@ -81,16 +120,23 @@ class Machine:
             gpus = min(gpus, len([name for name in seen.split(",") if name.strip()]))
         return cls(cores, float(gpus), cores)
 
-    def layout(self, gpus: float | None = None, *, large_model: bool) -> Layout:
-        """How the stages share it; `gpus` asks what would be with so many."""
-        return Layout.of(
-            self.cores,
-            self.gpus if gpus is None else gpus,
-            largest_node=self.largest_node,
-            large_model=large_model,
-        )
+    def layout(self, shares: Mapping[str, StageShare], gpus: float | None = None, *, large_model: bool) -> Layout:
+        """Returns the layout of this machine, as `Layout.of` makes it.
+
+        Args:
+            shares: the share of each stage, in the order of the stages.
+            gpus: the number of GPUs to assume instead of the machine's own.
+            large_model: whether the weights fill a good part of the memory.
+        """
+        gpus = self.gpus if gpus is None else gpus
+        return Layout.of(shares, self.cores, gpus, largest_node=self.largest_node, large_model=large_model)
 
 
 def _num_cpus(cpus: float, order: int) -> float:
-    """Rounded down, and a little different for each stage: Ray fuses neighbours of equal needs into one worker."""
+    """Returns `cpus` rounded down and a little smaller for each stage, because Ray would fuse neighbors of equal needs.
+
+    Args:
+        cpus: processors of one worker.
+        order: number of the stage, from 0.
+    """
     return round(max(0.001, int(cpus * 100) / 100) - order / 10_000, 4)

@@ -1,4 +1,8 @@
-"""A session with a Ray cluster: connecting to it, and what it has."""
+"""A session with a Ray cluster: start or join one quietly, ask what machines it has, and leave it at the end.
+
+Ray itself prints to the terminal, replaces signal handlers and waits for minutes at a dead address. What keeps a
+command's output and its interrupts its own is here.
+"""
 
 from __future__ import annotations
 
@@ -12,58 +16,64 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-from pipeline.cluster.resources import Layout, Machine
+from models.errors import INTERNAL_ERROR, WRONG_USAGE, UserError
+from pipeline.cluster.resources import Machine
 
 log = logging.getLogger(__name__)
 
 
-class RunError(Exception):
-    """A run that cannot go on, in one line that says what to do."""
+class RunError(UserError):
+    """A run cannot go on. The message is one line that says what to do."""
+
+    exit_code = INTERNAL_ERROR
 
 
 class ClusterError(RunError):
-    """There is no Ray cluster at the address."""
+    """No Ray cluster answers at the address."""
+
+    exit_code = WRONG_USAGE
 
 
 @contextmanager
 def cluster(address: str | None = None, **options: Any) -> Iterator[None]:
-    """Connect to a Ray cluster, or start one in this process, unless connected already; leave it again at the end.
+    """Connects to a Ray cluster, or starts one on this machine, and disconnects at the end.
+
+    Nothing is done, at the end either, if this process is connected already.
+
+    Args:
+        address: a Ray cluster; one is started if left out.
+        options: further arguments of `ray.init`.
 
     Raises:
-        ClusterError: there is none at the address.
+        ClusterError: there is no cluster at the address.
     """
     # Under `uv run` Ray would start its workers through `uv run` again, and they never come up.
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its notes would tear our lines
+    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its messages would break into this program's lines
     import ray
 
     if ray.is_initialized():
         yield
         return
     local: dict[str, Any] = {} if address else {"include_dashboard": False}
-    asked_to_stop = signal.getsignal(signal.SIGTERM)
+    sigterm_handler = signal.getsignal(signal.SIGTERM)
     try:
-        with _hushed():
+        with _native_output_dropped():
             ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **local, **options)
-    except (ConnectionError, ValueError, RuntimeError) as fault:
-        raise ClusterError(f"cannot reach a Ray cluster at {address}: {' '.join(str(fault).split())[:300]}") from fault
-    _quiet(ray)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        raise ClusterError(f"cannot reach a Ray cluster at {address}: {' '.join(str(error).split())[:300]}") from error
+    _silence(ray)
     if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, asked_to_stop)  # Ray's own handler ends the process at once
+        signal.signal(signal.SIGTERM, sigterm_handler)  # Ray's own handler ends the process at once
     try:
         yield
     finally:
         ray.shutdown()
 
 
-def layout_of_cluster(*, large_model: bool) -> Layout:
-    """How the connected cluster is shared among the stages."""
-    return machine_of_cluster().layout(large_model=large_model)
-
-
 def machine_of_cluster() -> Machine:
-    """What the connected cluster has."""
+    """Returns the processors, GPUs and nodes of the connected cluster."""
     import ray
 
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
@@ -76,47 +86,49 @@ def machine_of_cluster() -> Machine:
 
 
 def check_address(address: str) -> None:
-    """Knock at a `host:port` or `ray://host:port`: Ray itself would wait there for minutes, deaf to interrupts.
+    """Checks that something answers at a `host:port` or `ray://host:port`; any other form is left to Ray.
+
+    Ray itself would wait there for minutes, and could not be interrupted.
 
     Raises:
-        ClusterError: nothing answers.
+        ClusterError: nothing answers within 5 seconds.
     """
     host, _, port = address.removeprefix("ray://").rpartition(":")
     if not host or not port.isdigit():
         return
     try:
         socket.create_connection((host, int(port)), timeout=5).close()
-    except (OSError, OverflowError) as fault:
+    except (OSError, OverflowError) as error:
         raise ClusterError(
-            f"no Ray cluster answers at {address} ({fault}); start one with `ray start --head`, or leave out --address"
-        ) from fault
+            f"no Ray cluster answers at {address} ({error}); start one with `ray start --head`, or leave out --address"
+        ) from error
 
 
 @contextmanager
-def _hushed() -> Iterator[None]:
-    """Drop what Ray's native part prints while it starts; what goes wrong comes as an exception."""
-    kept = os.dup(2)
+def _native_output_dropped() -> Iterator[None]:
+    """Drops what Ray's native part prints to standard error while it starts; real errors come as exceptions."""
+    stderr = os.dup(2)
     try:
         with open(os.devnull, "wb") as nothing:
             os.dup2(nothing.fileno(), 2)
         yield
     finally:
-        os.dup2(kept, 2)
-        os.close(kept)
+        os.dup2(stderr, 2)
+        os.close(stderr)
 
 
-def _quiet(ray: Any) -> None:
-    """Ray Data's own bars and log lines would tear ours."""
+def _silence(ray: Any) -> None:
+    """Switches off Ray's own progress bars and log lines, which would break into this program's lines."""
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
     logging.getLogger("ray.data").setLevel(logging.CRITICAL)
-    # What a raylet says of the death of others would go to standard output, whatever `log_to_driver` is.
+    # What a raylet reports about dead processes would go to standard output, whatever `log_to_driver` says.
     ray._private.worker.print_to_stdstream = _log_raylet
     # Ray 2.60 offers no other way to bound restarts.
     warnings.filterwarnings("ignore", message=".*ray_remote_args.*")
 
 
 def _log_raylet(data: Mapping[str, Any], ignore_prefix: bool) -> None:
-    """In place of Ray's function of the same arguments: the first lines of what a raylet says, to the log."""
+    """Writes the beginning of a raylet's message to the log; it replaces Ray's function of the same arguments."""
     log.info("%s: %s", data.get("pid"), " ".join(" ".join(map(str, data.get("lines", ()))).split())[:300])

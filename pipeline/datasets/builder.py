@@ -1,4 +1,4 @@
-"""Preparing: videos with music become a dataset for training. Run again, it goes on where it stopped."""
+"""Builds a dataset for training from videos with music; run again, it continues where it stopped."""
 
 from __future__ import annotations
 
@@ -13,66 +13,77 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from models.clip.checkpoint import clip_config
+from models.errors import UserError
 from models.weights.source import ModelSource, clip_digest
 from pipeline.cluster.resources import Layout
-from pipeline.cluster.session import cluster, layout_of_cluster
+from pipeline.cluster.session import cluster, machine_of_cluster
 from pipeline.datasets.dataset import DatasetError
-from pipeline.datasets.synthetic_videos import TABLE
-from pipeline.datasets.writer import Shards
+from pipeline.datasets.synthetic_truth import TABLE
+from pipeline.datasets.writer import DatasetWriter
 from pipeline.discovery import SourceError, discover
-from pipeline.scoring import run
-from pipeline.scoring.streaming import Step, Watcher, through
+from pipeline.scoring.progress import ProgressListener
+from pipeline.scoring.run import RunSummary
+from pipeline.scoring.steps import STAGE_SHARES
+from pipeline.scoring.streaming import Step, run_steps
 from pipeline.storage.storage import Storage, StorageError, localize
 from stages.contracts import Row
-from stages.cut_segments import DOWNSAMPLING, LENGTHS, SHORTEST_TAIL, Segments, SegmentsSettings, check_codec, unpacked
+from stages.cut_segments import (
+    DOWNSAMPLING,
+    LENGTHS,
+    SHORTEST_TAIL,
+    CutSegments,
+    CutSegmentsSettings,
+    check_codec_grid,
+    unpack_segments,
+)
 from stages.decode import Decode
-from stages.extract_audio import Listen
-from stages.extract_features import Features, FeaturesSettings
-from stages.video.validation import DecodeSettings
+from stages.error_kinds import is_permanent
+from stages.extract_audio import ExtractAudio
+from stages.extract_features import ExtractFeatures, ExtractFeaturesSettings
+from stages.video.decode_settings import DecodeSettings
 
 STAGES = ("decode", "features", "listen", "segments")
 VERSION = "2"
-"""Of the arithmetic: raised with every change that makes other segments from the same videos and settings."""
-LOST = run.HOPELESS | {"NoAudio", "SilentAudio", "AudioFailed"}
-"""Failures of the file itself: the same bytes would fail again."""
+"""Version of the arithmetic. Every change that makes other segments from the same videos and settings raises it."""
 
 
 @dataclass(frozen=True)
 class PrepareSettings:
-    """What changes a dataset.
+    """Settings for making a dataset.
 
     Attributes:
-        clip: `tiny`, or the path of open_clip weights for the semantic features.
-        codec: whose autoencoder makes the latents; none are made without.
-        device: `auto`, `cpu` or `cuda`; does not count as a change.
+        clip_weights: `tiny`, or the path of open_clip weights for the semantic features.
+        codec: the model whose autoencoder makes the latents; without one there are no latents.
+        device: `auto`, `cpu` or `cuda`; it is not part of the dataset's settings.
     """
 
-    clip: str = "tiny"
+    clip_weights: str = "tiny"
     codec: ModelSource | None = None
     device: str = "auto"
 
-    def facts(self) -> dict[str, Any]:
-        """What a dataset's manifest says of them. Reads the files of the weights.
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the settings as they are in a dataset's manifest. This reads the files of the weights.
 
         Raises:
             DatasetError: the codec makes latents of another length.
         """
         if self.codec is not None:
             try:
-                check_codec(self.codec)
-            except ValueError as fault:
-                raise DatasetError(str(fault)) from None
-        semantic = clip_config(self.clip).embed_dim
-        return facts(clip_digest(self.clip), semantic, self.codec, "frames")
+                check_codec_grid(self.codec)
+            except (ValueError, UserError) as error:
+                raise DatasetError(str(error)) from None
+        semantic = clip_config(self.clip_weights).embed_dim
+        return dataset_settings(clip_digest(self.clip_weights), semantic, self.codec, "frames")
 
 
-def facts(clip: str, semantic: int, codec: ModelSource | None, pace: str) -> dict[str, Any]:
-    """The settings of a dataset.
+def dataset_settings(clip: str, semantic: int, codec: ModelSource | None, pace: str) -> dict[str, Any]:
+    """Returns the settings in the manifest of a dataset.
 
     Args:
-        clip: identity of the image tower.
-        semantic: numbers of its embeddings.
-        pace: what the picture's pace was measured on, `frames` or `seconds`.
+        clip: digest of the image encoder.
+        semantic: width of its embeddings.
+        codec: the model whose autoencoder made the latents, if there are latents.
+        pace: the resolution at which the motion of the picture was measured, `frames` or `seconds`.
     """
     return {
         "version": VERSION,
@@ -88,8 +99,12 @@ def facts(clip: str, semantic: int, codec: ModelSource | None, pace: str) -> dic
 
 
 @dataclass
-class Summary(run.Summary):
-    """How a run ended: `skipped`, `done` and `failures` are videos and add up to `total`; `segments` are new ones."""
+class DatasetSummary(RunSummary):
+    """The outcome of building a dataset. `skipped`, `done` and `failures` count videos and add up to `total`.
+
+    Attributes:
+        segments: number of new segments.
+    """
 
     segments: int = 0
 
@@ -98,19 +113,23 @@ def prepare(
     sources: Sequence[str],
     out: Storage,
     settings: PrepareSettings,
-    watcher: Watcher,
+    listener: ProgressListener,
     *,
     limit: int | None = None,
     address: str | None = None,
-) -> Summary:
-    """Make a dataset of all videos that the sources lead to, or go on with one.
+) -> DatasetSummary:
+    """Makes a dataset of all videos in the sources, or continues one.
 
-    A video that cannot be used is a row among the dataset's failures. It is tried again by the next run, unless it is
-    the file itself that is at fault.
+    A video that cannot be used becomes a row among the dataset's failures. The next run tries it again, unless the
+    error is permanent: the same file would fail again.
 
     Args:
-        limit: take only the first so many videos.
-        address: of a Ray cluster; one is started on this machine if left out, and if there is anything to do.
+        sources: video files, folders or prefixes of buckets.
+        out: takes the dataset.
+        settings: settings of the dataset.
+        listener: receives the progress.
+        limit: number of videos to take at most.
+        address: a Ray cluster. If left out, one is started on this machine as soon as there is anything to do.
 
     Raises:
         SourceError: the sources cannot be used.
@@ -118,37 +137,39 @@ def prepare(
         RunError: no such cluster, or its workers cannot go on.
         StorageError: the dataset cannot be read or written.
     """
-    manifest = videos(sources, out, limit)
-    shards = Shards(out, settings.facts())
-    summary = Summary(total=manifest.num_rows)
+    manifest = list_videos(sources, out, limit)
+    writer = DatasetWriter(out, settings.to_dict())
+    summary = DatasetSummary(total=manifest.num_rows)
     todo = []
     for number, (item, error) in enumerate(zip(*(manifest[n].to_pylist() for n in ("item_id", "error")), strict=True)):
-        failed = shards.failed.get(item)
-        if item in shards.items:
+        failed = writer.failed.get(item)
+        if item in writer.items:
             summary.skipped += 1
-        elif failed and failed["error_type"] in LOST:
+        elif failed and is_permanent(failed["error_type"]):
             summary.failures.append(failed)
         elif error:
-            _fail(shards, summary, manifest.slice(number, 1).to_pylist()[0])
+            _add_failure(writer, summary, manifest.slice(number, 1).to_pylist()[0])
         else:
             todo.append(number)
-    watcher.begin(len(todo))
+    listener.begin(len(todo))
     try:
         if todo:
             with cluster(address):
-                steps = _steps(settings, layout_of_cluster(large_model=_is_large(settings)))
-                for table in through(manifest.take(pa.array(todo, pa.int64())), steps, watcher):
-                    collect(table, shards, summary)
+                steps = _prepare_steps(
+                    settings, machine_of_cluster().layout(STAGE_SHARES, large_model=_is_large(settings))
+                )
+                for table in run_steps(manifest.take(pa.array(todo, pa.int64())), steps, listener):
+                    add_segments(table, writer, summary)
     finally:
-        shards.flush()
+        writer.flush()
     return summary
 
 
-def videos(sources: Sequence[str], out: Storage, limit: int | None = None) -> pa.Table:
-    """The manifest of the sources' videos: the same content under the same name is one video.
+def list_videos(sources: Sequence[str], out: Storage, limit: int | None = None) -> pa.Table:
+    """Returns the manifest of the sources' videos; the same content under the same name counts as one video.
 
     Raises:
-        SourceError: the sources cannot be used, or hold clips that are for evaluation.
+        SourceError: the sources cannot be used, or hold clips that are held out for evaluation.
     """
     if not sources:
         raise SourceError("no source given: name video files, folders or s3:// prefixes")
@@ -163,13 +184,17 @@ def videos(sources: Sequence[str], out: Storage, limit: int | None = None) -> pa
 
 
 def _refuse_held_out(source: str) -> None:
-    """Composed clips that models are evaluated with must not train them, wherever below the source they lie."""
+    """Refuses a source with composed clips for evaluation, wherever they lie below it: they must not train a model.
+
+    Raises:
+        SourceError: there are such clips.
+    """
     folder, clip, tables = Storage.open(source), "", list[str]()
-    with suppress(StorageError):  # a bucket's name alone names no file
-        beside, name = Storage.locate(source)
-        if beside.exists(name):  # the source is a clip itself
-            folder, clip, tables = beside, name, [TABLE] if beside.exists(TABLE) else []
-    with suppress(StorageError):  # whoever looks for videos there says what is wrong
+    with suppress(StorageError):  # the name of a bucket alone does not name a file
+        parent, name = Storage.locate(source)
+        if parent.exists(name):  # the source is a clip itself
+            folder, clip, tables = parent, name, [TABLE] if parent.exists(TABLE) else []
+    with suppress(StorageError):  # `discover` then says what is wrong
         if not clip:
             tables = [file.name for file in folder.files() if PurePosixPath(file.name).name == TABLE]
     for name in tables:
@@ -177,19 +202,19 @@ def _refuse_held_out(source: str) -> None:
             try:
                 rows = pq.read_table(path, columns=["file", "held_out"]).to_pylist()
             except (pa.ArrowException, OSError):
-                continue  # somebody else's table
+                continue  # the table of another program
         if any(row["held_out"] and clip in ("", row["file"]) for row in rows):
             raise SourceError(f"{folder.uri(name)} says that clips there are held out for evaluation: leave them out")
 
 
-def collect(table: pa.Table, shards: Shards, summary: Summary) -> None:
-    """Put a table of `SEGMENTS` into a dataset, and count it."""
+def add_segments(table: pa.Table, writer: DatasetWriter, summary: DatasetSummary) -> None:
+    """Adds a table of `SEGMENTS` to a dataset and counts it in the summary."""
     for row in _rows(table):
         if row["error"]:
-            _fail(shards, summary, row)
+            _add_failure(writer, summary, row)
         else:
-            segments = unpacked(row["segments"])
-            shards.add(segments)
+            segments = unpack_segments(row["segments"])
+            writer.add(segments)
             summary.done += 1
             summary.segments += segments.num_rows
             summary.music += sum(segments["duration"].to_pylist())
@@ -197,38 +222,40 @@ def collect(table: pa.Table, shards: Shards, summary: Summary) -> None:
 
 
 def _rows(table: pa.Table) -> Iterator[Row]:
-    """One row at a time: the segments of half an hour are hundreds of megabytes."""
+    """Yields one row at a time: the segments of half an hour are hundreds of megabytes."""
     for number in range(table.num_rows):
         yield table.slice(number, 1).to_pylist()[0]
 
 
-def _fail(shards: Shards, summary: Summary, row: Row) -> None:
+def _add_failure(writer: DatasetWriter, summary: DatasetSummary, row: Row) -> None:
     error = row["error"]
     failure = {"item_id": row["item_id"], "uri": row["uri"], "stage": error["stage"]}
     failure |= {"error_type": error["type"], "error_message": error["message"]}
-    shards.fail(failure)
+    writer.add_failure(failure)
     summary.failures.append(failure)
 
 
 def _is_large(settings: PrepareSettings) -> bool:
+    """Whether the codec is a checkpoint, and not a preset that comes with the program."""
     return settings.codec is not None and settings.codec.preset is None
 
 
-def _steps(settings: PrepareSettings, layout: Layout) -> dict[str, Step]:
-    """The stages of preparing, each with the share of a stage of scoring that is most like it."""
+def _prepare_steps(settings: PrepareSettings, layout: Layout) -> dict[str, Step]:
+    """Returns the steps, each with the share of the machine of the scoring stage that is most like it."""
     segments, features = layout["sample"], layout["features"]
-    if settings.codec is None and segments.num_gpus:  # the analysis of sound alone needs no GPU
+    if settings.codec is None and segments.num_gpus:  # without latents only the sound is analyzed, which needs no GPU
         segments = replace(segments, num_gpus=0.0)
 
-    def device(on_gpu: float) -> str:
-        chosen = "cuda" if on_gpu else "cpu"
+    def device(num_gpus: float) -> str:
+        chosen = "cuda" if num_gpus else "cpu"
         return chosen if settings.device == "auto" else settings.device
 
-    decoding = DecodeSettings(clip_size=clip_config(settings.clip).image_size)
-    cutting = SegmentsSettings(settings.codec, device(segments.num_gpus), segments.threads)
+    decoding = DecodeSettings(clip_size=clip_config(settings.clip_weights).image_size)
+    features_settings = ExtractFeaturesSettings(settings.clip_weights, device(features.num_gpus))
+    cutting = CutSegmentsSettings(settings.codec, device(segments.num_gpus), segments.threads)
     return {
         "decode": Step(partial(Decode, decoding, localize), 1, layout["decode"]),
-        "features": Step(partial(Features, FeaturesSettings(settings.clip, device(features.num_gpus))), 1, features),
-        "listen": Step(partial(Listen, None, localize), 1, layout["mux"]),
-        "segments": Step(partial(Segments, cutting), 1, segments),
+        "features": Step(partial(ExtractFeatures, features_settings), 1, features),
+        "listen": Step(partial(ExtractAudio, None, localize), 1, layout["mux"]),
+        "segments": Step(partial(CutSegments, cutting), 1, segments),
     }

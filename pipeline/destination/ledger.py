@@ -1,7 +1,7 @@
-"""The record of every attempt at a video: append-only Parquet files beside the outputs.
+"""The ledger: a record of every attempt at a video, in append-only Parquet files beside the outputs.
 
-A row is never changed. The latest row of an item is its state, and a destination is understood from its ledger alone,
-by whatever reads Parquet: `pandas.read_parquet("out/.diff-v2m/ledger")`.
+A row is never changed. The latest row of an item is its state. Everything about a destination can be learned from its
+ledger alone, with any program that reads Parquet: `pandas.read_parquet("out/.diff-v2m/ledger")`.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from models.errors import UserError
 from pipeline.storage.errors import printable
 from pipeline.storage.storage import WORK, Storage
 from stages.contracts import OUTPUT, Row
@@ -23,46 +24,47 @@ from stages.contracts import OUTPUT, Row
 log = logging.getLogger(__name__)
 
 DONE, FAILED = "done", "failed"
-READERS = {"local": 2, "remote": 16}  # parts read at once: at home it is arithmetic, afar it is waiting
+READERS = {"local": 2, "remote": 16}
+"""Parts that are read at once: reading from a local disk is computing, reading from a remote storage is waiting."""
 
 SCHEMA = pa.schema(
     [
-        pa.field("item_id", pa.string(), nullable=False),  # of the content and the output's name; the key
-        pa.field("content_id", pa.string()),  # of the content alone
-        pa.field("uri", pa.string(), nullable=False),  # of the source: absolute local path or URL
-        pa.field("output", pa.string(), nullable=False),  # the scored video, below the destination
+        pa.field("item_id", pa.string(), nullable=False),  # the key: a hash of the content and the output's name
+        pa.field("content_id", pa.string()),  # a hash of the content alone
+        pa.field("uri", pa.string(), nullable=False),  # the source: absolute local path or URL
+        pa.field("output", pa.string(), nullable=False),  # the scored video's path below the destination
         pa.field("state", pa.string(), nullable=False),  # `done` or `failed`
-        pa.field("stage", pa.string()),  # where it failed; null when done
-        pa.field("error_type", pa.string()),  # a stable word such as NotAVideo; null when done
+        pa.field("stage", pa.string()),  # the stage that failed; null when done
+        pa.field("error_type", pa.string()),  # a kind of `stages.error_kinds`, such as NotAVideo; null when done
         pa.field("error_message", pa.string()),  # one line; null when done
-        pa.field("seconds", pa.map_(pa.string(), pa.float64())),  # wall time of each stage, seconds
-        pa.field("outputs", pa.list_(OUTPUT)),  # what was delivered: name below the destination, size in bytes, hash
-        pa.field("duration", pa.float64()),  # of the video, seconds; null when it never got decoded
-        pa.field("seed", pa.int64()),  # of the run
-        pa.field("fingerprint", pa.string(), nullable=False),  # of everything that changes the music
-        pa.field("attempt", pa.int32(), nullable=False),  # 1 for the first
-        pa.field("worker", pa.string()),  # the machine that did it
-        pa.field("started", pa.timestamp("us", "UTC")),
-        pa.field("finished", pa.timestamp("us", "UTC"), nullable=False),
+        pa.field("seconds", pa.map_(pa.string(), pa.float64())),  # wall time of each stage, in seconds
+        pa.field("outputs", pa.list_(OUTPUT)),  # delivered files: name below the destination, size in bytes, hash
+        pa.field("duration", pa.float64()),  # seconds of the video; null if it was never decoded
+        pa.field("seed", pa.int64()),  # the run's seed
+        pa.field("fingerprint", pa.string(), nullable=False),  # a hash of everything that changes the music
+        pa.field("attempt", pa.int32(), nullable=False),  # number of the attempt, from 1
+        pa.field("worker", pa.string()),  # name of the machine that wrote the row
+        pa.field("started", pa.timestamp("us", "UTC")),  # when the last stage began with the row
+        pa.field("finished", pa.timestamp("us", "UTC"), nullable=False),  # when the row was written
     ]
 )
 
 
-class LedgerError(Exception):
-    """The ledger cannot be read, or a row is no ledger row: one line that names the file or the column."""
+class LedgerError(UserError):
+    """The ledger cannot be read, or a row does not fit it. The message names the file or the column."""
 
 
 @dataclass(frozen=True)
 class Ledger:
-    """The ledger of one destination. Every method raises `StorageError` where the destination cannot be reached."""
+    """The ledger of one destination. Every method raises `StorageError` if the destination cannot be reached."""
 
     storage: Storage
     folder: str = f"{WORK}/ledger"
 
     def append(self, rows: Sequence[Row] | pa.Table) -> str | None:
-        """Write rows as one new part and give its name, or None where there are none.
+        """Writes rows as one new part, and returns the part's name, or None if there are no rows.
 
-        Nothing that stands is touched, and the part appears whole or not at all. Part names sort by time.
+        Existing parts are not touched, and the new part appears whole or not at all. Part names sort by time.
 
         Raises:
             LedgerError: a row has an unknown column, lacks a required one, or its state and its error disagree.
@@ -75,22 +77,22 @@ class Ledger:
         import pyarrow.parquet as pq
 
         sink = pa.BufferOutputStream()
-        # Of a part with one row these would be the greater half, and take most of the time to read it.
+        # In a part with one row, statistics and dictionaries would be most of the bytes, and most of the time to read.
         pq.write_table(table, sink, compression="none", use_dictionary=False, write_statistics=False)
         name = f"{self.folder}/{datetime.now(UTC):%Y%m%dT%H%M%S.%fZ}-{uuid.uuid4().hex[:12]}.parquet"
         self.storage.write(name, sink.getvalue().to_pybytes())
         return name
 
     def parts(self) -> list[str]:
-        """Names of all parts, oldest first."""
+        """Returns the names of all parts, oldest first."""
         below = Storage(self.storage.scheme, f"{self.storage.root.rstrip('/')}/{self.folder}")
         return [f"{self.folder}/{file.name}" for file in below.files() if file.name.endswith(".parquet")]
 
     def table(self) -> pa.Table:
-        """Every row ever written, oldest part first, in `SCHEMA`.
+        """Returns every row ever written, oldest part first, in `SCHEMA`.
 
         Raises:
-            LedgerError: a part is truncated, no Parquet or of another schema; the line names it.
+            LedgerError: a part is truncated, no Parquet file or of another schema; the message names it.
         """
         names = self.parts()
         if not names:
@@ -99,18 +101,19 @@ class Ledger:
             return pa.concat_tables(readers.map(self._part, names)).combine_chunks()
 
     def latest(self, rows: pa.Table | None = None) -> pa.Table:
-        """One row per item: the one that finished last (of equals, the highest attempt). It is the item's state.
+        """Returns one row per item, its state: the row that finished last, and of equals the highest attempt.
 
         Args:
-            rows: the ledger's `table()`, where it has been read already; so for `done` and `mixed`.
+            rows: the ledger's `table()`, if it has been read already; so for `done` and `other_fingerprints`.
         """
         return _last_per(self.table() if rows is None else rows, "item_id")
 
     def done(self, fingerprint: str, rows: pa.Table | None = None) -> set[str]:
-        """Items that are done under a fingerprint and whose outputs stand, each with its recorded size.
+        """Returns the items that are done under a fingerprint and whose outputs all exist with their recorded sizes.
 
-        A later `done` row for the same item or the same output takes the place of an earlier one: its files lie there
-        now. A failed attempt under another fingerprint changed nothing. One listing, however many items there are.
+        A later `done` row for the same item or the same output replaces an earlier one, because its files replaced the
+        earlier files. A failed attempt under another fingerprint changed nothing. The destination is listed only once,
+        however many items there are.
         """
         import pyarrow.compute as pc
 
@@ -122,22 +125,22 @@ class Ledger:
         if not rows.num_rows:
             return set()
         sizes = {file.name: file.size for file in self.storage.files(hidden=True)}
-        standing, lost = set(), []
+        complete, lost = set(), []
         for item, outputs in zip(rows["item_id"].to_pylist(), rows["outputs"].to_pylist(), strict=True):
             gone = [output["name"] for output in outputs if sizes.get(output["name"]) != output["size"]]
             lost += gone[:1]
             if not gone:
-                standing.add(item)
+                complete.add(item)
         if lost:
             log.warning(
                 "%d videos are recorded as done, but their outputs are missing or have another size (%s first): again",
                 len(lost),
                 printable(lost[0]),
             )
-        return standing
+        return complete
 
-    def mixed(self, fingerprint: str, rows: pa.Table | None = None) -> list[str]:
-        """The other fingerprints under which something is done here, sorted: music of other settings."""
+    def other_fingerprints(self, fingerprint: str, rows: pa.Table | None = None) -> list[str]:
+        """Returns the other fingerprints, sorted, under which something is done here: music of other settings."""
         import pyarrow.compute as pc
 
         rows = self.table() if rows is None else rows
@@ -149,14 +152,19 @@ class Ledger:
 
         try:
             table = pq.ParquetFile(pa.BufferReader(self.storage.read(name))).read(use_threads=False)
-        except (pa.ArrowException, OSError) as fault:
-            reason = " ".join(str(fault).split())[:200]
+        except (pa.ArrowException, OSError) as error:
+            reason = " ".join(str(error).split())[:200]
             where = self.storage.uri(name)
             raise LedgerError(f"{where}: the part is truncated or no Parquet ({reason}); move it away") from None
         return _checked(table, self.storage.uri(name))
 
 
 def _table_of(rows: Sequence[Row]) -> pa.Table:
+    """Returns rows as a table, a column that a row lacks as null.
+
+    Raises:
+        LedgerError: a row has an unknown column, or a value is of the wrong type.
+    """
     unknown = sorted({name for row in rows for name in row} - set(SCHEMA.names))
     if unknown:
         raise LedgerError(f"the new rows have unknown columns {unknown}; known are {SCHEMA.names}")
@@ -167,14 +175,22 @@ def _table_of(rows: Sequence[Row]) -> pa.Table:
             values = [list(value.items()) if isinstance(value, dict) else value for value in values]
         try:
             arrays.append(pa.array(values, field.type))
-        except (pa.ArrowException, TypeError) as fault:
-            raise LedgerError(f"the new rows' {field.name} is no {field.type}: {fault}") from None
+        except (pa.ArrowException, TypeError) as error:
+            raise LedgerError(f"the new rows' {field.name} is no {field.type}: {error}") from None
     return pa.Table.from_arrays(arrays, names=SCHEMA.names)
 
 
 def _checked(table: pa.Table, where: str) -> pa.Table:
-    """The table in `SCHEMA`; columns that a later version may have added are dropped."""
-    if table.schema.equals(SCHEMA):  # at once: a ledger has a part for every attempt
+    """Returns a table in `SCHEMA`; columns that a later version may have added are dropped.
+
+    Args:
+        table: the table.
+        where: name of the table in messages.
+
+    Raises:
+        LedgerError: a column is missing, of another type, or has nulls where it may not.
+    """
+    if table.schema.equals(SCHEMA):  # the usual case, and a ledger has a part for every attempt
         return table.replace_schema_metadata(None)
     for field in SCHEMA:
         if field.name not in table.column_names:
@@ -189,6 +205,11 @@ def _checked(table: pa.Table, where: str) -> pa.Table:
 
 
 def _check_states(table: pa.Table) -> None:
+    """Checks that done rows have outputs and no error, and that failed rows have an error.
+
+    Raises:
+        LedgerError: a row does not.
+    """
     columns = (table[name].to_pylist() for name in ("item_id", "state", "error_type", "outputs"))
     for item, state, error, outputs in zip(*columns, strict=True):
         if state == DONE and (error is not None or not outputs):
@@ -200,7 +221,7 @@ def _check_states(table: pa.Table) -> None:
 
 
 def _last_per(rows: pa.Table, key: str) -> pa.Table:
-    """The last row of each value of `key` by (finished, attempt, place in the ledger), sorted by key."""
+    """Returns the last row of each value of `key` by (finished, attempt, place in the ledger), sorted by key."""
     import numpy as np
 
     if not rows.num_rows:

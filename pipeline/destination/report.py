@@ -1,4 +1,4 @@
-"""The report: one page about a destination that needs no network, no server and no cluster."""
+"""The report: one HTML page about a destination that needs no network, no server and no cluster."""
 
 from __future__ import annotations
 
@@ -16,34 +16,37 @@ from typing import Any
 from urllib.parse import quote
 
 from pipeline.destination.ledger import DONE, READERS, Ledger
-from pipeline.destination.status import Standing, standing
-from pipeline.scoring.run import HOPELESS
+from pipeline.destination.status import RunStatus, run_status
 from pipeline.storage.errors import printable
 from pipeline.storage.storage import Storage, StorageError
 from stages.contracts import Row
+from stages.error_kinds import is_permanent
 
 NAME = "report.html"
-SLOWEST = 10
-BINS = 60
-"""Bars of the throughput."""
-RHYTHM_VALUES = 600
-"""Of one result's rhythm that are drawn, at most."""
+SHOWN_SLOWEST = 10
+"""Number of videos in the table of the slowest."""
+TIME_PARTS = 60
+"""Number of parts that a run's time is divided into for the chart of the throughput."""
+MAX_RHYTHM_VALUES = 600
+"""Number of rhythm values that are drawn for one result at most."""
 SCRIPT, STYLE = (Path(__file__).with_name(f"report.{kind}") for kind in ("js", "css"))
 
 
-def report_page(found: Standing, destination: Storage, media: str | None = "") -> str:
-    """A page in HTML: how a run ended, how fast it was, what failed and why, and each result to be heard and seen.
+def report_page(status: RunStatus, destination: Storage, media: str | None = "") -> str:
+    """Returns the page in HTML: outcome, throughput, failures with their reasons, and a gallery of the results.
 
     Everything that came from a file or its name is escaped, and the page allows no script but its own.
 
     Args:
-        media: what stands before the names of the results in links: nothing for a page that lies in the destination,
-            its URL for one elsewhere, None where a browser cannot reach them.
+        status: status of the destination.
+        destination: the destination.
+        media: prefix of the results' names in links: empty for a page that lies in the destination, the destination's
+            URL for one elsewhere, None if a browser cannot reach the results.
 
     Raises:
         LedgerError, StorageError: the destination cannot be read.
     """
-    rows = Ledger(destination).latest(found.rows).sort_by("output").to_pylist()
+    rows = Ledger(destination).latest(status.rows).sort_by("output").to_pylist()
     script, style = SCRIPT.read_text(encoding="utf-8"), STYLE.read_text(encoding="utf-8")
     allowed = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
     policy = (
@@ -51,11 +54,11 @@ def report_page(found: Standing, destination: Storage, media: str | None = "") -
         "media-src 'self' file: http: https:"
     )
     body = [
-        _header(found, destination),
-        _throughput([row["finished"] for row in found.rows.select(["finished"]).to_pylist()]),
-        _stages(found),
+        _header(status, destination),
+        _throughput([row["finished"] for row in status.rows.select(["finished"]).to_pylist()]),
+        _stages(status),
         _slowest(rows),
-        _failures(found, destination),
+        _failures(status, destination),
         '<section id="gallery"><h2>Results</h2></section>' if rows else "",
     ]
     return "\n".join(
@@ -72,58 +75,65 @@ def report_page(found: Standing, destination: Storage, media: str | None = "") -
 
 
 def write_report(destination: Storage, out: Path | None = None) -> str:
-    """Write the page into the destination, or to a file elsewhere; where it is.
+    """Writes the page into the destination, or to a file elsewhere, and returns its location.
+
+    Args:
+        destination: the destination.
+        out: file that takes the page; `report.html` in the destination if left out.
 
     Raises:
         LedgerError, StorageError: the destination cannot be read, or the page cannot be written.
     """
     destination.check()
-    found = standing(destination)
+    status = run_status(destination)
     if out is None:
-        destination.write(NAME, report_page(found, destination).encode("utf-8", "backslashreplace"))
+        destination.write(NAME, report_page(status, destination).encode("utf-8", "backslashreplace"))
         return destination.uri(NAME)
     media = f"{Path(destination.root).absolute().as_uri()}/" if destination.local else None
-    page = report_page(found, destination, media)
+    page = report_page(status, destination, media)
     try:
         out.write_text(page, encoding="utf-8", errors="backslashreplace")
-    except OSError as fault:
-        raise StorageError("OSError", f"cannot write the report to {out}: {fault.strerror or fault}") from fault
+    except OSError as error:
+        raise StorageError("Failed", f"cannot write the report to {out}: {error.strerror or error}") from error
     return str(out)
 
 
 def _text(value: object) -> str:
+    """Returns a value as text that can stand anywhere in HTML."""
     return escape(printable(str(value)))
 
 
-def _header(found: Standing, destination: Storage) -> str:
+def _header(status: RunStatus, destination: Storage) -> str:
+    """Returns the heading: counts, settings and the time of the page."""
     counts = {
-        "videos": found.total,
-        "done": found.done,
-        "failed": len(found.failures),
-        "waiting": found.waiting,
-        "attempts": found.attempts,
-        "minutes of music": f"{found.music / 60:.1f}",
+        "videos": status.total,
+        "done": status.done,
+        "failed": len(status.failures),
+        "waiting": status.pending,
+        "attempts": status.attempts,
+        "minutes of music": f"{status.music / 60:.1f}",
     }
     tiles = "".join(
         f'<div class="tile {name.split()[0]}"><b>{_text(value)}</b>{name}</div>' for name, value in counts.items()
     )
-    settings = ", ".join(f"{name} {value}" for name, value in found.run.settings.items() if value is not None)
+    run = status.run
+    settings = ", ".join(f"{name} {value}" for name, value in run.settings.items() if value is not None)
     return (
-        f"<header><h1>{_text(destination.url)}</h1><p>begun {_text(found.run.started)} on {_text(found.run.machine)}, "
-        f"fingerprint <code>{_text(found.run.fingerprint)}</code>; {_text(settings)}; "
+        f"<header><h1>{_text(destination.url)}</h1><p>begun {_text(run.started)} on {_text(run.machine)}, "
+        f"fingerprint <code>{_text(run.fingerprint)}</code>; {_text(settings)}; "
         f'page of {datetime.now(UTC):%Y-%m-%d %H:%M} UTC</p><div class="tiles">{tiles}</div></header>'
     )
 
 
 def _throughput(finished: Sequence[datetime]) -> str:
-    """Videos settled over time, as bars."""
+    """Returns a bar chart of the attempts that ended over time."""
     if not finished:
         return ""
     first, last = min(finished), max(finished)
-    width = max((last - first) / BINS, timedelta(seconds=1))
+    width = max((last - first) / TIME_PARTS, timedelta(seconds=1))
     counts = [0] * (int((last - first) / width) + 1)
-    for moment in finished:
-        counts[int((moment - first) / width)] += 1
+    for time in finished:
+        counts[int((time - first) / width)] += 1
     bars = "".join(
         f'<rect x="{i}" y="{100 - 100 * n / max(counts):.1f}" width="0.9" height="{100 * n / max(counts):.1f}">'
         f"<title>{first + i * width:%H:%M:%S}: {n}</title></rect>"
@@ -141,39 +151,41 @@ def _duration(seconds: float) -> str:
     return f"{seconds:.0f} s" if seconds < 120 else f"{seconds / 60:.0f} min"
 
 
-def _stages(found: Standing) -> str:
-    total = sum(found.seconds.values())
+def _stages(status: RunStatus) -> str:
+    """Returns a table of each stage's share of the work."""
+    total = sum(status.seconds.values())
     if not total:
         return ""
     rows = "".join(
         f'<tr><th>{_text(stage)}</th><td class="number">{seconds:.1f} s</td>'
         f'<td class="number">{seconds / total:.0%}</td>'
         f'<td><meter min="0" max="1" value="{seconds / total:.4f}"></meter></td></tr>'
-        for stage, seconds in found.seconds.items()
+        for stage, seconds in status.seconds.items()
     )
     return f"<section><h2>Time of each stage</h2><table>{rows}</table></section>"
 
 
 def _slowest(rows: Sequence[Row]) -> str:
+    """Returns a table of the videos that took the most work."""
     timed = sorted(((sum(s for _, s in row["seconds"] or ()), row) for row in rows), key=lambda pair: -pair[0])
     lines = "".join(
         f'<tr><td>{_text(row["output"])}</td><td class="number">{seconds:.1f} s</td>'
         f'<td class="number">{(row["duration"] or 0):.1f} s</td><td>{_text(row["state"])}</td></tr>'
-        for seconds, row in timed[:SLOWEST]
+        for seconds, row in timed[:SHOWN_SLOWEST]
     )
     head = "<tr><th>video</th><th>work</th><th>length</th><th></th></tr>"
     return f"<section><h2>Slowest</h2><table>{head}{lines}</table></section>" if lines else ""
 
 
-def _failures(found: Standing, destination: Storage) -> str:
-    """By cause, each with the command that tries them again."""
+def _failures(status: RunStatus, destination: Storage) -> str:
+    """Returns the failures by cause, each with the command that tries them again."""
     parts = []
-    for (stage, cause), count in found.causes.most_common():
-        flag = " --failed" if cause in HOPELESS else ""
+    for (stage, cause), count in status.causes.most_common():
+        flag = " --failed" if is_permanent(cause) else ""
         command = f"diff-v2m retry {shlex.quote(destination.url)}{flag}"
         lines = "".join(
             f"<tr><td>{_text(row['uri'])}</td><td>{_text(row['error_message'])}</td></tr>"
-            for row in found.failures
+            for row in status.failures
             if (row["stage"] or "", row["error_type"] or "") == (stage, cause)
         )
         parts.append(
@@ -184,7 +196,7 @@ def _failures(found: Standing, destination: Storage) -> str:
 
 
 def _data(rows: Sequence[Row], destination: Storage, media: str | None) -> str:
-    """What the gallery is made of, as JSON that no page can mistake for markup."""
+    """Returns the gallery's data as JSON, without a `<` that a browser could mistake for markup."""
     with ThreadPoolExecutor(READERS["local" if destination.local else "remote"]) as readers:
         strips = list(readers.map(lambda row: _strip(row, destination), rows))
     items = [
@@ -205,15 +217,17 @@ def _data(rows: Sequence[Row], destination: Storage, media: str | None) -> str:
 
 
 def _strip(row: Row, destination: Storage) -> dict[str, Any]:
-    """Cuts in seconds, rhythm and levels in percent of a result, from its sidecar; empty where that tells nothing."""
+    """Returns cuts (seconds), rhythm and levels (percent) of a result, from its sidecar; empty if that is unusable."""
     sidecars = [o["name"] for o in row["outputs"] or () if PurePosixPath(o["name"]).suffix == ".json"]
     if row["state"] != DONE or not sidecars:
         return {}
     try:
-        facts = json.loads(destination.read(sidecars[0]))
-        cuts = [round(float(cut), 3) for cut in facts["cuts"]]
-        rhythm = [float(sum(v) / len(v)) if isinstance(v, list) else float(v) for v in facts["rhythm"][:RHYTHM_VALUES]]
-        levels = [int(level) for level in facts["levels"]]
+        sidecar = json.loads(destination.read(sidecars[0]))
+        cuts = [round(float(cut), 3) for cut in sidecar["cuts"]]
+        rhythm = [
+            float(sum(v) / len(v)) if isinstance(v, list) else float(v) for v in sidecar["rhythm"][:MAX_RHYTHM_VALUES]
+        ]
+        levels = [int(level) for level in sidecar["levels"]]
     except (StorageError, ValueError, KeyError, TypeError, AttributeError):
         return {}
     finite = [value for value in rhythm if math.isfinite(value)] or [0.0]

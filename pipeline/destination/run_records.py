@@ -1,4 +1,4 @@
-"""What was asked of a destination, kept in it: each run's manifest and settings, so that it is understood anywhere."""
+"""Records of runs: each run's manifest and settings, kept in its destination so that they can be read anywhere."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from stages.contracts import MANIFEST
 
 RUNS = f"{WORK}/runs"
 ABOUT, WANTED = "run.json", "manifest.parquet"
-"""Files of a run. The first is written last: a run without it never began."""
+"""Files of a run: settings and manifest. The settings are written last, so a run without them never began."""
 
 
 @dataclass(frozen=True)
@@ -26,12 +26,12 @@ class RunRecord:
     """A run as it began.
 
     Attributes:
-        name: of its folder; names sort by time.
-        fingerprint: of everything that changes the music.
-        total: rows of its manifest.
-        machine: where it was started.
-        started: ISO 8601, UTC.
-        settings: as `RunSettings.record`.
+        name: name of its folder; names sort by time.
+        fingerprint: hash of everything that changes the music.
+        total: number of rows of its manifest.
+        machine: name of the machine that started it.
+        started: time of the start, ISO 8601 in UTC.
+        settings: settings, as `RunSettings.record` gives them.
     """
 
     name: str
@@ -43,7 +43,15 @@ class RunRecord:
 
     @classmethod
     def read(cls, data: bytes, where: str) -> RunRecord:
-        """Raises LedgerError for what is none."""
+        """Reads the record of a run.
+
+        Args:
+            data: content of the file.
+            where: name of the file in messages.
+
+        Raises:
+            LedgerError: it is no record of a run.
+        """
         try:
             raw = json.loads(data)
             return cls(**{name: raw[name] for name in cls.__dataclass_fields__})
@@ -52,13 +60,16 @@ class RunRecord:
 
 
 @dataclass(frozen=True)
-class Records:
-    """The runs of one destination. Every method raises `StorageError` where it cannot be reached."""
+class RunRecords:
+    """The records of one destination's runs. Every method raises `StorageError` if it cannot be reached."""
 
     storage: Storage
 
     def begin(self, manifest: pa.Table, fingerprint: str, settings: Mapping[str, Any]) -> RunRecord:
-        """Record that a run begins; one that asks for the same as the latest goes on with its record."""
+        """Records that a run begins, and returns the record.
+
+        A run with the same fingerprint and manifest as the latest continues that one and shares its record.
+        """
         import pyarrow.parquet as pq
 
         before = self.latest()
@@ -75,25 +86,25 @@ class Records:
         return record
 
     def all(self) -> list[RunRecord]:
-        """Every run that began, oldest first.
+        """Returns every run that began, oldest first.
 
         Raises:
-            LedgerError: a record cannot be read; the line names it.
+            LedgerError: a record cannot be read; the message names it.
         """
         below = Storage(self.storage.scheme, f"{self.storage.root.rstrip('/')}/{RUNS}")
         names = [entry.name for entry in below.files() if entry.name.endswith(f"/{ABOUT}")]
         return [RunRecord.read(below.read(name), below.uri(name)) for name in names]
 
     def latest(self) -> RunRecord | None:
-        """The run that began last."""
+        """Returns the run that began last, or None."""
         runs = self.all()
         return runs[-1] if runs else None
 
     def manifest(self, run: RunRecord) -> pa.Table:
-        """What a run was asked to score.
+        """Returns the manifest of a run: the videos that it was asked to score.
 
         Raises:
-            LedgerError: it is truncated, or no manifest.
+            LedgerError: the file is truncated, or no manifest.
         """
         import pyarrow.parquet as pq
 
@@ -101,6 +112,6 @@ class Records:
         try:
             table = pq.ParquetFile(pa.BufferReader(self.storage.read(name))).read()
             return MANIFEST.check(table)
-        except (pa.ArrowException, OSError, TypeError) as fault:
-            reason = " ".join(str(fault).split())[:200]
+        except (pa.ArrowException, OSError, TypeError) as error:
+            reason = " ".join(str(error).split())[:200]
             raise LedgerError(f"{self.storage.uri(name)}: no manifest of a run ({reason}); move it away") from None

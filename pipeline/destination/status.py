@@ -1,4 +1,4 @@
-"""How a destination stands, told from what lies in it: no cluster and no running process is asked."""
+"""Status of a destination, read from the files in it alone: no cluster and no running process is asked."""
 
 from __future__ import annotations
 
@@ -11,63 +11,64 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from pipeline.destination.ledger import DONE, FAILED, Ledger, LedgerError
-from pipeline.destination.run_lock import Claim, claims
-from pipeline.destination.run_records import Records, RunRecord
+from pipeline.destination.run_lock import LockRecord, lock_records
+from pipeline.destination.run_records import RunRecord, RunRecords
 from pipeline.storage.storage import Storage
 from stages.contracts import Row
 
 RECENT = timedelta(minutes=10)
-"""Before the last row of the ledger: what a rate is measured over."""
-NAMES = ["output", "item_id"]
+"""Time before the last row of the ledger that the rate is measured over."""
 
 
 @dataclass(frozen=True)
-class Standing:
-    """What the runs of a destination were asked for, and came to; the counts add up to the total.
+class RunStatus:
+    """The status of a destination: the videos that its runs were asked to score, and what became of them.
+
+    `done`, the number of `failures` and `pending` add up to `total`.
 
     Attributes:
-        run: the latest; the others of its fingerprint count too.
-        total: videos of all these runs' manifests.
-        done, waiting: videos whose music stands, videos that are not settled yet.
-        failures: ledger rows of those that failed, by output.
-        rows: the ledger's, of every attempt at these videos.
-        music: seconds of music that stand.
-        seconds: of each stage, all attempts together.
-        last: when the ledger was last written.
-        rate: videos an hour, recently; 0 where nothing was settled.
-        at_work: claims of runs that give signs of life.
+        run: record of the latest run. Earlier runs with its fingerprint are counted, too.
+        total: number of videos in the manifests of all these runs.
+        done: number of videos that are scored.
+        failures: last ledger rows of the videos that failed, sorted by output.
+        pending: number of videos that are neither done nor failed yet.
+        rows: ledger rows of every attempt at these videos.
+        music: seconds of music that are done.
+        seconds: seconds of work of each stage, in all attempts together.
+        last: time of the last row of the ledger; None if there is none.
+        rate: videos per hour in the last minutes before that; 0 if there is no row.
+        at_work: lock records of the runs that are at work in the destination.
     """
 
     run: RunRecord
     total: int
     done: int
     failures: list[Row]
-    waiting: int
+    pending: int
     rows: pa.Table
     music: float
     seconds: Counter[str] = field(default_factory=Counter)
     last: datetime | None = None
     rate: float = 0.0
-    at_work: tuple[Claim, ...] = ()
+    at_work: tuple[LockRecord, ...] = ()
 
     @property
     def attempts(self) -> int:
-        """At all videos together."""
+        """Number of attempts at all videos together."""
         return self.rows.num_rows
 
     @property
     def hours_left(self) -> float | None:
-        """Until the last video at the recent rate; None where there is none."""
-        return self.waiting / self.rate if self.rate else None
+        """Hours until the last video is done at the recent rate; None if that is 0."""
+        return self.pending / self.rate if self.rate else None
 
     @property
     def causes(self) -> Counter[tuple[str, str]]:
-        """How many failed for each stage and error type, the most frequent first."""
+        """Number of failed videos for each stage and error type."""
         return Counter((row["stage"] or "", row["error_type"] or "") for row in self.failures)
 
-    @property
-    def facts(self) -> dict[str, Any]:
-        """For machines."""
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the status as `status --json` prints it."""
         return {
             "run": self.run.name,
             "started": self.run.started,
@@ -75,33 +76,35 @@ class Standing:
             "total": self.total,
             "done": self.done,
             "failed": len(self.failures),
-            "waiting": self.waiting,
+            "waiting": self.pending,
             "attempts": self.attempts,
             "seconds_of_music": round(self.music, 3),
             "seconds_of_stages": {stage: round(seconds, 3) for stage, seconds in self.seconds.items()},
             "last": self.last and self.last.isoformat(timespec="seconds"),
             "videos_per_hour": round(self.rate, 1),
             "hours_left": None if self.hours_left is None else round(self.hours_left, 3),
-            "at_work": [f"process {c.process.pid} on {c.process.machine}" for c in self.at_work],
+            "at_work": [f"process {r.process.pid} on {r.process.machine}" for r in self.at_work],
             "causes": [{"stage": s, "error_type": e, "count": n} for (s, e), n in self.causes.most_common()],
         }
 
 
-def standing(destination: Storage) -> Standing:
-    """How the latest run of a destination stands, and those before it with the same fingerprint.
+def run_status(destination: Storage) -> RunStatus:
+    """Returns the status of a destination's latest run, and of those before it with the same fingerprint.
 
     Raises:
-        LedgerError: nothing was scored there, or its records cannot be read.
-        StorageError: it cannot be reached.
+        LedgerError: no run ever began there, or its records cannot be read.
+        StorageError: the destination cannot be reached.
     """
-    records = Records(destination)
+    records = RunRecords(destination)
     runs = records.all()
     if not runs:
         raise LedgerError(f"{destination.url} holds no run of diff-v2m: name the --out of a run")
     run = runs[-1]
     manifests = [records.manifest(each) for each in runs if each.fingerprint == run.fingerprint]
-    # A file that was replaced is another item with the same output: the later one is what is wanted there.
-    items = {row["output"]: row["item_id"] for each in manifests for row in each.select(NAMES).to_pylist()}
+    # A source file that was replaced is another item with the same output; only the later item counts.
+    items = {
+        row["output"]: row["item_id"] for each in manifests for row in each.select(["output", "item_id"]).to_pylist()
+    }
     wanted = pa.array(items.values(), pa.string())
     ledger = Ledger(destination)
     rows = ledger.table()
@@ -109,31 +112,31 @@ def standing(destination: Storage) -> Standing:
     latest = ledger.latest(rows)
     done = latest.filter(pc.equal(latest["state"], DONE))
     failed = latest.filter(pc.equal(latest["state"], FAILED)).sort_by("output")
-    return Standing(
+    return RunStatus(
         run=run,
         total=len(wanted),
         done=done.num_rows,
         failures=failed.to_pylist(),
-        waiting=len(wanted) - latest.num_rows,
+        pending=len(wanted) - latest.num_rows,
         rows=rows,
         music=float(pc.sum(done["duration"]).as_py() or 0.0),
-        seconds=_seconds(rows),
+        seconds=_seconds_of_stages(rows),
         last=pc.max(rows["finished"]).as_py(),
-        rate=_rate(rows),
-        at_work=tuple(claims(destination).values()),
+        rate=_videos_per_hour(rows),
+        at_work=tuple(lock_records(destination).values()),
     )
 
 
-def _seconds(rows: pa.Table) -> Counter[str]:
-    """Of each stage, summed over the attempts."""
+def _seconds_of_stages(rows: pa.Table) -> Counter[str]:
+    """Returns the seconds of work of each stage, summed over all attempts."""
     total: Counter[str] = Counter()
     for seconds in rows["seconds"].to_pylist():
         total.update(dict(seconds or ()))
     return total
 
 
-def _rate(rows: pa.Table) -> float:
-    """Videos an hour over the last minutes in which any were settled."""
+def _videos_per_hour(rows: pa.Table) -> float:
+    """Returns the videos per hour over the time `RECENT` before the last row of the ledger, 0 if there is no row."""
     if not rows.num_rows:
         return 0.0
     last = pc.max(rows["finished"]).as_py()

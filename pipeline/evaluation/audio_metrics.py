@@ -1,4 +1,4 @@
-"""Hearing: everything that an evaluation measures of one piece of music, so that the music itself need not be kept."""
+"""All measurements of one piece of music in an evaluation, so that the music itself need not be kept."""
 
 from __future__ import annotations
 
@@ -17,46 +17,50 @@ from models.features.rhythm_curve import accent_times, beat_autocorrelation, rhy
 from models.metrics.metrics import FrameStatistics, chroma_correlation, log_magnitudes, log_mel_l1, onset_correlation
 
 CURVE_RATE = SAMPLE_RATE / 2048
-"""Values a second of the rhythm curve by which music of all models is compared."""
-SIDE = 102.0
-"""Beats a minute between the tempi of dark and cold music of the corpus (60..94) and of bright, warm one (112..160)."""
+"""Values per second of the rhythm curve with which the music of all models is compared."""
+MOOD_TEMPO = 102.0
+"""Beats per minute between the tempi of dark, cold music of the corpus (60..94) and those of bright, warm music
+(112..160)."""
 
 Floats = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Spectra:
-    """Sums over the frames of log-mel spectra, from which the statistics of any set of clips follow.
+class SpectrumSums:
+    """Sums over the frames of log-mel spectra; the statistics of any set of pieces follow from their sums.
 
     Attributes:
-        frames: how many.
-        total: of the frames, [80].
-        products: of their outer products, [80, 80].
+        frames: number of frames.
+        total: sum of the frames, [80].
+        products: sum of the outer products of frames with themselves, [80, 80].
     """
 
     frames: int
     total: Floats
     products: Floats
 
-    def __add__(self, other: Spectra) -> Spectra:
-        return Spectra(self.frames + other.frames, self.total + other.total, self.products + other.products)
+    def __add__(self, other: SpectrumSums) -> SpectrumSums:
+        return SpectrumSums(self.frames + other.frames, self.total + other.total, self.products + other.products)
 
 
-def spectra(music: Tensor) -> Spectra:
-    """The sums over the `measures.log_magnitudes` of one piece."""
+def spectrum_sums(music: Tensor) -> SpectrumSums:
+    """Returns the sums over the frames of `models.metrics.metrics.log_magnitudes` of one piece."""
     frames = log_magnitudes(music).double().cpu().numpy()
-    return Spectra(frames.shape[1], frames.sum(1), frames @ frames.T)
+    return SpectrumSums(frames.shape[1], frames.sum(1), frames @ frames.T)
 
 
-def statistics(parts: Sequence[Spectra]) -> FrameStatistics:
-    """Statistics of the log-mel spectra of all frames of these pieces."""
-    whole = reduce(Spectra.__add__, parts)
+def statistics(parts: Sequence[SpectrumSums]) -> FrameStatistics:
+    """Returns mean and covariance of the log-mel spectra over all frames of some pieces."""
+    whole = reduce(SpectrumSums.__add__, parts)
     mean = whole.total / whole.frames
     return FrameStatistics(mean, (whole.products - whole.frames * np.outer(mean, mean)) / (whole.frames - 1))
 
 
 def per_second(curve: Tensor, rate: float) -> Tensor:
-    """Mean of a curve [values] in each whole second: [seconds]. A value between two seconds is the later one's."""
+    """Returns the mean of a curve [values] in each whole second: [seconds].
+
+    A value on the boundary of two seconds belongs to the later one.
+    """
     seconds = math.floor(round(len(curve) / rate, 6))
     second = (torch.arange(len(curve), dtype=torch.float64) / rate).round(decimals=6).floor().long()
     inside = second < seconds
@@ -67,13 +71,13 @@ def per_second(curve: Tensor, rate: float) -> Tensor:
 
 
 @dataclass(frozen=True)
-class Rhythm:
-    """What is measured of the rhythm of one piece.
+class RhythmMeasurement:
+    """The rhythm of one piece.
 
     Attributes:
-        seconds: of the rhythm as the model is asked for it, the mean of each second.
-        curve: of channel 0 of the rhythm curve (onset strength), the mean of each second, whatever the model.
-        onsets: onset strength, 86 values a second.
+        seconds: mean of each second of the rhythm that the model is conditioned with.
+        curve: mean of each second of channel 0 of the rhythm curve (onset strength), which is the same for all models.
+        onsets: onset strength, 86 values per second.
     """
 
     seconds: Tensor
@@ -82,67 +86,79 @@ class Rhythm:
 
 
 @dataclass(frozen=True)
-class Sound:
-    """What is measured of everything else.
+class SoundMeasurement:
+    """Key, beat, tempo and spectra of one piece.
 
     Attributes:
-        key: whose Krumhansl-Kessler profile correlates best with the mean chroma.
-        beat: greatest autocorrelation of onset strength at 60..180 beats a minute.
-        tempo: beats a minute, 60..180.
-        spectra: see `Spectra`.
+        key: key whose Krumhansl-Kessler profile correlates best with the mean chroma.
+        beat: greatest autocorrelation of onset strength at 60..180 beats per minute.
+        tempo: beats per minute, 60..180.
+        spectrum_sums: sums over its spectra.
     """
 
     key: Key
     beat: float
     tempo: float
-    spectra: Spectra
+    spectrum_sums: SpectrumSums
 
-    def mood(self, pole: int) -> tuple[bool, bool]:
-        """Whether mode and tempo are those that the corpus gives a mood: 1 bright and warm, -1 dark and cold.
+    def fits_mood(self, mood_label: int) -> tuple[bool, bool]:
+        """Returns whether mode and tempo are those of a mood in the corpus: 1 bright and warm, -1 dark and cold.
 
-        Bright and warm music is in major and faster than 102 beats a minute, dark and cold music in minor and slower.
-        A tempo that is heard at half or double speed counts as it is heard.
+        Bright, warm music is in major and faster than 102 beats per minute; dark, cold music is in minor and slower.
+        A tempo that is measured at half or double speed counts as it is measured.
         """
-        return self.key.mode == ("major" if pole > 0 else "minor"), (self.tempo > SIDE) == (pole > 0)
+        is_bright = mood_label > 0
+        return self.key.mode == ("major" if is_bright else "minor"), (self.tempo > MOOD_TEMPO) == is_bright
 
 
-def hear_rhythm(music: Tensor, asked: Tensor, rate: float) -> Rhythm:
-    """Measure the rhythm of music [channels, samples]; `asked` is measured as the model measures it, at `rate`."""
-    seconds = per_second(asked, rate)
+def measure_rhythm(music: Tensor, model_rhythm: Tensor, rate: float) -> RhythmMeasurement:
+    """Measures the rhythm of music.
+
+    Args:
+        music: [channels, samples].
+        model_rhythm: rhythm of the music as the model measures it, [steps].
+        rate: steps per second of `model_rhythm`.
+    """
+    seconds = per_second(model_rhythm, rate)
     if rate == CURVE_RATE:
-        return Rhythm(seconds, seconds, onset_strength(music).cpu())
+        return RhythmMeasurement(seconds, seconds, onset_strength(music).cpu())
     frames = math.ceil(round(music.shape[-1] / SAMPLE_RATE * CURVE_RATE, 6))
     curve = rhythm_curve(music, SAMPLE_RATE, CURVE_RATE, frames)[0]
-    return Rhythm(seconds, per_second(curve, CURVE_RATE), onset_strength(music).cpu())
+    return RhythmMeasurement(seconds, per_second(curve, CURVE_RATE), onset_strength(music).cpu())
 
 
-def hear_sound(music: Tensor, onsets: Tensor) -> Sound:
-    """Measure everything else of music whose onset strength is known."""
+def measure_sound(music: Tensor, onsets: Tensor) -> SoundMeasurement:
+    """Measures key, beat, tempo and spectra of music [channels, samples] with a known onset strength."""
     rate = SAMPLE_RATE / HOP
     tempo = tempo_of(attack_strength(music), rate)
-    return Sound(key_of(chroma(music)), beat_autocorrelation(onsets, rate), tempo, spectra(music))
+    return SoundMeasurement(key_of(chroma(music)), beat_autocorrelation(onsets, rate), tempo, spectrum_sums(music))
 
 
 @dataclass(frozen=True)
-class Codec:
-    """What is measured of music after a way through the autoencoder, against the music itself.
+class CodecMeasurement:
+    """The comparison of music with its reconstruction by the autoencoder.
 
     Attributes:
         log_mel_l1, onset_correlation, chroma_correlation: see `models.metrics.metrics`.
-        spectra: of the reconstruction.
+        spectrum_sums: sums over the spectra of the reconstruction.
     """
 
     log_mel_l1: float
     onset_correlation: float
     chroma_correlation: float
-    spectra: Spectra
+    spectrum_sums: SpectrumSums
 
 
-def hear_codec(real: Tensor, back: Tensor) -> Codec:
-    """Compare music with its reconstruction."""
-    return Codec(log_mel_l1(real, back), onset_correlation(real, back), chroma_correlation(real, back), spectra(back))
+def measure_codec(music: Tensor, reconstruction: Tensor) -> CodecMeasurement:
+    """Compares music with its reconstruction."""
+    return CodecMeasurement(
+        log_mel_l1(music, reconstruction),
+        onset_correlation(music, reconstruction),
+        chroma_correlation(music, reconstruction),
+        spectrum_sums(reconstruction),
+    )
 
 
 def strong_accents(music: Tensor) -> Tensor:
-    """Times in seconds of the accents of music: those that the third channel of its rhythm curve asks for."""
+    """Returns the times of accents in seconds, as they are in the third channel of the rhythm curve of music."""
     return accent_times(music)[0]

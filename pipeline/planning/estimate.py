@@ -1,10 +1,10 @@
-"""The plan: what a run would do, how long it would take and what it would need, before anything is computed."""
+"""The plan: an estimate of what a run would do, how long it would take and what it would need."""
 
 from __future__ import annotations
 
 import shutil
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,39 +14,51 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from models.progress import ProgressCallback
 from pipeline.cluster.resources import Layout, Machine
 from pipeline.destination.ledger import DONE, Ledger
 from pipeline.discovery import READERS
-from pipeline.planning.cost_model import Rates, fitted
-from pipeline.scoring.run import resume
+from pipeline.planning.cost_model import CostModel, fit_cost_model
+from pipeline.scoring.resume import remaining_work
 from pipeline.scoring.settings import RunSettings
+from pipeline.scoring.steps import scoring_layout
 from pipeline.storage.storage import Storage, StorageError
 from stages.base import ItemError
 from stages.contracts import Row
 from stages.video.probe import probe
 
 HEAD, TAIL = 1 << 20, 4 << 20
-"""Bytes of a file in a bucket that are fetched to look at it; an index lies in one of the two."""
+"""Bytes at the beginning and at the end of a remote file that are fetched to probe it; its index is in one of them."""
 WAV_BYTES, AUDIO_BYTES, SIDECAR_BYTES = 44100 * 2 * 2, 24_000, 4096
-"""Written for a second of video (16 bit stereo; 192 kbit/s inside the video), and for every video."""
+"""Bytes that are written: 16-bit stereo and 192 kbit/s inside the video for each second, a sidecar for each video."""
+MIN_ROWS = 3
+"""Number of videos that a destination's ledger must hold as done before its times are used."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What a run would do. The counts add up to `total`.
+    """The estimate of a run. `done`, `todo` and the lengths of `failed_before` and `unusable` add up to `total`.
+
+    That holds as long as every video is probed; otherwise `todo` is an estimate.
 
     Attributes:
-        done: videos whose music stands there already.
-        failed_before: ledger rows of those that failed for what they are, and would not be tried.
-        unusable: those that a look at them rules out: `uri`, `type`, `message`.
-        todo: videos to score.
-        looked_at: videos whose header was read; where fewer than `todo`, the others are taken to be like them.
-        seconds: that the videos to score last together.
-        guessed: of those looked at, how many do not tell how long they last; taken to be like the others.
-        hours: of wall time, start-up apart; None where no rates are known.
-        written: bytes of results.
-        free: bytes free at the destination, None where that cannot be known.
-        cost: `hours` at the price for an hour.
+        destination: URL of the destination.
+        fingerprint: fingerprint of the run's settings.
+        total: number of videos in the manifest.
+        done: number of videos whose music is at the destination already.
+        failed_before: last ledger rows of the videos that failed for good and would not be tried again.
+        unusable: videos that a probe rules out, with `uri`, `type` and `message`.
+        todo: number of videos to score.
+        looked_at: number of videos that were probed. If it is smaller than `todo`, the others are taken to be alike.
+        seconds: seconds that the videos to score last together.
+        guessed: number of probed videos that do not declare their length, which are taken to be like the others.
+        machine: machine or cluster that would do it.
+        layouts: workers of each stage on this machine, without a GPU and with one.
+        cost_model: costs of the stages; None if they are not known.
+        hours: hours of wall time without the start of the run; None if the costs are not known.
+        written: bytes of the results.
+        free: bytes that are free at the destination; None if that is not known.
+        cost: price of `hours`; None if one of the two is not known.
     """
 
     destination: str
@@ -61,7 +73,7 @@ class Plan:
     guessed: int
     machine: Machine
     layouts: dict[str, Layout]
-    rates: Rates | None
+    cost_model: CostModel | None
     hours: float | None
     written: int
     free: int | None
@@ -69,12 +81,11 @@ class Plan:
 
     @property
     def fits(self) -> bool:
-        """Whether the results find room, as far as that can be known."""
+        """Whether the results fit into the destination, as far as that is known."""
         return self.free is None or self.written <= self.free
 
-    @property
-    def facts(self) -> dict[str, Any]:
-        """For machines."""
+    def to_dict(self) -> dict[str, Any]:
+        """Returns the plan as `plan --json` prints it."""
         return {
             "destination": self.destination,
             "fingerprint": self.fingerprint,
@@ -94,7 +105,7 @@ class Plan:
                 name: {stage: vars(pool) for stage, pool in layout.pools.items()}
                 for name, layout in self.layouts.items()
             },
-            "rates": self.rates.source if self.rates else None,
+            "rates": self.cost_model.source if self.cost_model else None,
             "hours": None if self.hours is None else round(self.hours, 4),
             "bytes_written": self.written,
             "bytes_free": self.free,
@@ -108,90 +119,95 @@ def plan(
     destination: Storage,
     machine: Machine,
     *,
-    rates: Rates | None = None,
-    otherwise: Rates | None = None,
+    cost_model: CostModel | None = None,
+    fallback: CostModel | None = None,
     price: float | None = None,
     sample: int | None = None,
     mix: bool = False,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    on_progress: ProgressCallback = lambda done, total: None,
 ) -> Plan:
-    """Look at every video that would be scored, and reckon.
+    """Probes the videos that would be scored, and estimates the run.
 
     Args:
-        machine: that would do it.
-        rates: what its work costs; by the destination's own ledger if left out, where that tells, or else `otherwise`.
-        price: of an hour of the machine.
-        sample: look only at so many videos, evenly spread.
-        mix: see `pipeline.scoring.run.run`.
-        progress: told how many have been looked at, and of how many.
+        manifest: table of `MANIFEST`.
+        settings: settings of the run.
+        destination: storage that would take the outputs.
+        machine: machine or cluster that would do it.
+        cost_model: costs of the stages. If left out they are fitted to the destination's own ledger.
+        fallback: costs of the stages if the ledger holds too few videos.
+        price: price of an hour of the machine.
+        sample: number of videos to probe, evenly spread; all if left out.
+        mix: whether the destination may hold music of another fingerprint.
+        on_progress: receives the number of videos probed and to probe.
 
     Raises:
-        FingerprintError, LedgerError, StorageError: see `pipeline.scoring.run.run`.
+        FingerprintError: the destination holds music of another fingerprint, and `mix` does not allow it.
+        LedgerError, StorageError: the destination cannot be read.
     """
-    state = resume(manifest, settings.fingerprint, Ledger(destination), mix=mix)
-    rows = state.todo.to_pylist()
+    work = remaining_work(manifest, settings.fingerprint, Ledger(destination), mix=mix)
+    rows = work.todo.to_pylist()
     seen = rows if sample is None or sample >= len(rows) else [rows[len(rows) * i // sample] for i in range(sample)]
-    found = list(_looks(seen, progress))
-    unusable = [look for look in found if "type" in look]
-    lengths = [look["duration"] for look in found if look.get("duration")]
-    share = 1 - len(unusable) / len(found) if found else 1.0
-    todo = len(rows) - len(unusable) if len(seen) == len(rows) else round(len(rows) * share)
+    probes = _probe_all(seen, on_progress)
+    unusable = [found for found in probes if "type" in found]
+    lengths = [found["duration"] for found in probes if found.get("duration")]
+    usable_share = 1 - len(unusable) / len(probes) if probes else 1.0
+    todo = len(rows) - len(unusable) if len(seen) == len(rows) else round(len(rows) * usable_share)
     seconds = sum(lengths) / len(lengths) * todo if lengths else 0.0
-    rates = rates or _rates_of(state.rows, destination, settings, machine) or otherwise
-    large = settings.model.preset is None
-    layout = machine.layout(large_model=large)
-    hours = rates.seconds(todo, seconds, layout, machine.cores) / 3600 if rates else None
-    refused = {look["uri"] for look in unusable}
-    kept = sum(row["size"] for row in seen if row["uri"] not in refused) * (len(rows) / len(seen) if seen else 1.0)
+    cost_model = cost_model or _fit_to_ledger(work.ledger_rows, destination, settings, machine) or fallback
+    layout = scoring_layout(machine, settings.model)
+    hours = cost_model.wall_seconds(todo, seconds, layout, machine.cores) / 3600 if cost_model else None
     return Plan(
         destination=destination.url,
         fingerprint=settings.fingerprint,
         total=manifest.num_rows,
-        done=state.done,
-        failed_before=state.hopeless,
+        done=work.done,
+        failed_before=work.permanent,
         unusable=unusable,
         todo=todo,
         looked_at=len(seen),
         seconds=seconds,
-        guessed=len(found) - len(unusable) - len(lengths),
+        guessed=len(probes) - len(unusable) - len(lengths),
         machine=machine,
         layouts={
             "here": layout,
-            "without a GPU": machine.layout(0, large_model=large),
-            "with one GPU": machine.layout(1, large_model=large),
+            "without a GPU": scoring_layout(machine, settings.model, gpus=0),
+            "with one GPU": scoring_layout(machine, settings.model, gpus=1),
         },
-        rates=rates,
+        cost_model=cost_model,
         hours=hours,
-        written=int(kept + seconds * (WAV_BYTES + AUDIO_BYTES) + todo * SIDECAR_BYTES),
-        free=_free(destination),
+        written=_bytes_written(rows, seen, unusable, todo, seconds),
+        free=_bytes_free(destination),
         cost=None if price is None or hours is None else hours * price,
     )
 
 
-def _looks(rows: Sequence[Row], progress: Callable[[int, int], None]) -> Iterator[Row]:
-    far = any("://" in row["uri"] for row in rows)
-    with ThreadPoolExecutor(READERS["remote" if far else "local"]) as readers:
-        for done, look in enumerate(readers.map(_look, rows), 1):
-            progress(done, len(rows))
-            yield look
+def _probe_all(rows: Sequence[Row], on_progress: ProgressCallback) -> list[Row]:
+    """Probes many videos at once; the results are in the order of the rows."""
+    remote = any("://" in row["uri"] for row in rows)
+    probes = []
+    with ThreadPoolExecutor(READERS["remote" if remote else "local"]) as readers:
+        for found in readers.map(_probe, rows):
+            probes.append(found)
+            on_progress(len(probes), len(rows))
+    return probes
 
 
-def _look(row: Row) -> Row:
-    """`uri` with `duration` (None if unknown), or with `type` and `message` of what stands in its way."""
+def _probe(row: Row) -> Row:
+    """Returns the `uri` with the `duration` (None if unknown), or with the `type` and `message` of an error."""
     if row["error"]:
         return {"uri": row["uri"], "type": row["error"]["type"], "message": row["error"]["message"]}
     try:
-        with _ends(row["uri"]) as path:
+        with _both_ends(row["uri"]) as path:
             return {"uri": row["uri"], "duration": probe(path).duration}
-    except (ItemError, StorageError) as fault:
-        return {"uri": row["uri"], "type": fault.kind, "message": str(fault)}
-    except OSError as fault:
-        return {"uri": row["uri"], "type": "Unreadable", "message": fault.strerror or str(fault)}
+    except (ItemError, StorageError) as error:
+        return {"uri": row["uri"], "type": error.kind, "message": str(error)}
+    except OSError as error:
+        return {"uri": row["uri"], "type": "Unreadable", "message": error.strerror or str(error)}
 
 
 @contextmanager
-def _ends(uri: str) -> Iterator[Path]:
-    """A local file with the size, the beginning and the end of a video; zeros between, where it lies in a bucket."""
+def _both_ends(uri: str) -> Iterator[Path]:
+    """Gives a local file to probe: the video itself, or of a remote one a copy of both ends with zeros between."""
     storage, name = Storage.locate(uri)
     if storage.local:
         with storage.localize(name) as path:
@@ -208,19 +224,31 @@ def _ends(uri: str) -> Iterator[Path]:
         yield Path(copy.name)
 
 
-def _rates_of(rows: pa.Table, destination: Storage, settings: RunSettings, machine: Machine) -> Rates | None:
-    """What a destination's runs of these settings cost, by its ledger, taken to be those of a machine like this one."""
+def _fit_to_ledger(rows: pa.Table, destination: Storage, settings: RunSettings, machine: Machine) -> CostModel | None:
+    """Fits the costs to a destination's runs of these settings, which are taken to be those of a machine like this.
+
+    Returns None if fewer than `MIN_ROWS` videos are done there.
+    """
     rows = rows.filter(pc.and_(pc.equal(rows["state"], DONE), pc.equal(rows["fingerprint"], settings.fingerprint)))
-    if rows.num_rows < 3:
+    if rows.num_rows < MIN_ROWS:
         return None
     done = rows.select(["duration", "seconds", "finished"]).sort_by("finished").to_pylist()
     span = (done[-1]["finished"] - done[0]["finished"]).total_seconds()
     work = sum(seconds for row in done[1:] for _, seconds in row["seconds"] or ())
-    busy = machine.cores * min(1.0, span / work) if work else machine.cores  # so much work went on at one time
-    return fitted(done, f"{len(done)} videos done at {destination.url}", busy, machine.gpus)
+    # On average work / span stages worked at a time; they are taken to have kept all processors busy together.
+    busy = machine.cores * min(1.0, span / work) if work else machine.cores
+    return fit_cost_model(done, f"{len(done)} videos done at {destination.url}", busy, machine.gpus)
 
 
-def _free(destination: Storage) -> int | None:
+def _bytes_written(rows: Sequence[Row], seen: Sequence[Row], unusable: Sequence[Row], todo: int, seconds: float) -> int:
+    """Returns the bytes of all results: the copied pictures, the music and the sidecars."""
+    refused = {found["uri"] for found in unusable}
+    pictures = sum(row["size"] for row in seen if row["uri"] not in refused) * (len(rows) / len(seen) if seen else 1.0)
+    return int(pictures + seconds * (WAV_BYTES + AUDIO_BYTES) + todo * SIDECAR_BYTES)
+
+
+def _bytes_free(destination: Storage) -> int | None:
+    """Returns the free bytes of a local destination, None of a remote one."""
     if not destination.local:
         return None
     folder = Path(destination.root).absolute()

@@ -1,4 +1,4 @@
-"""The last step of a clip's way: outputs to their place, and then, only then, the ledger row that says so."""
+"""Delivery, the last stage of scoring: outputs go to the destination, and only then the ledger row that says so."""
 
 from __future__ import annotations
 
@@ -15,15 +15,20 @@ from pipeline.destination.ledger import DONE, FAILED, SCHEMA, Ledger
 from pipeline.scoring.settings import RunSettings
 from pipeline.storage.storage import Storage, StorageError, localize
 from stages.contracts import MUXED, SOUND, Row, rows_of
+from stages.error_kinds import Treatment, treatment_of
 from stages.mux import Mux, MuxSettings
-
-# What is wrong with the destination, not with a file: the run stops.
-FATAL = frozenset({"DiskFull", "Credentials", "AccessDenied", "NoBucket"})
 
 
 @dataclass(frozen=True)
 class DeliverySettings:
-    """Where outputs go. `attempts` counts the earlier attempts at items that failed before."""
+    """Settings of the delivery.
+
+    Attributes:
+        destination: storage that takes the outputs and the ledger.
+        run: settings of the run.
+        sample_rate: samples of the music per second.
+        attempts: number of earlier attempts at each item that failed before, by item id.
+    """
 
     destination: Storage
     run: RunSettings
@@ -34,15 +39,16 @@ class DeliverySettings:
 class Delivery:
     """Muxes each clip in a scratch folder, delivers its files, verifies them, and records the attempt.
 
-    A table of sound goes in; the ledger rows that were written come out.
+    It takes a table of `SOUND` and returns the ledger rows that it wrote.
 
     Raises:
-        StorageError: what would fail for every other video as well: the destination takes nothing (`FATAL`), or a disk
-            that a stage works on is full.
+        StorageError: an error of a kind that every other video would meet as well (`stages.error_kinds`), such as a
+            destination that refuses to be written, or a full disk of the worker.
     """
 
     name = "mux"
     reads = SOUND
+    writes = SCHEMA
 
     def __init__(self, settings: DeliverySettings) -> None:
         self.settings = settings
@@ -51,25 +57,26 @@ class Delivery:
     def __call__(self, table: pa.Table) -> pa.Table:
         started, run = datetime.now(UTC), self.settings.run
         with tempfile.TemporaryDirectory(prefix="diff-v2m-") as scratch:
-            mux = Mux(MuxSettings(Path(scratch), self.settings.sample_rate, run.facts), localize)
+            mux = Mux(MuxSettings(Path(scratch), self.settings.sample_rate, run.to_dict()), localize)
             rows = rows_of(MUXED.check(mux(table)))
-            _stop_on_full_disk(rows)
+            _raise_fatal_error(rows)
             records = [self._record(row, started) for row in rows]
         self.ledger.append(records)
         return pa.Table.from_pylist(records, SCHEMA)
 
     def recorded(self, table: pa.Table) -> pa.Table:
-        """Ledger rows that this run has written of these rows already: its worker died before it could say so."""
+        """Returns the ledger rows that this run wrote for these items before their worker died."""
         attempts = {item: self.settings.attempts.get(item, 0) + 1 for item in table["item_id"].to_pylist()}
         rows = self.ledger.table()
-        mine = [
+        is_ours = [
             row["fingerprint"] == self.settings.run.fingerprint and attempts.get(row["item_id"]) == row["attempt"]
             for row in rows.select(["fingerprint", "item_id", "attempt"]).to_pylist()
         ]
-        return rows.filter(pa.array(mine, pa.bool_()))
+        return rows.filter(pa.array(is_ours, pa.bool_()))
 
     def _record(self, row: Row, started: datetime) -> Row:
-        error = row["error"] or self._delivered(row)
+        """Delivers a row's files unless it failed before, and returns its ledger row."""
+        error = row["error"] or self._deliver(row)
         outputs = None if error else row["outputs"]
         return {
             **{name: row[name] for name in ("item_id", "content_id", "uri", "output", "seconds", "duration")},
@@ -86,31 +93,30 @@ class Delivery:
             "finished": datetime.now(UTC),
         }
 
-    def _delivered(self, row: Row) -> Row | None:
-        """Put a row's files in place; the error if that failed.
+    def _deliver(self, row: Row) -> Row | None:
+        """Puts a row's files in place. Returns the error if that failed.
 
         Raises:
-            StorageError: what would fail for every other row as well (`FATAL`).
+            StorageError: an error that every other row would meet as well.
         """
         try:
             row["outputs"] = [
                 self.settings.destination.deliver(output["path"], output["name"]) for output in row["outputs"]
             ]
-        except StorageError as fault:
-            if fault.kind in FATAL:
+        except StorageError as error:
+            if treatment_of(error.kind) in (Treatment.FATAL, Treatment.FATAL_AT_DESTINATION):
                 raise
-            return {"stage": "deliver", "type": fault.kind, "message": str(fault)}
+            return {"stage": "deliver", "type": error.kind, "message": str(error)}
         return None
 
 
-def _stop_on_full_disk(rows: list[Row]) -> None:
-    """A worker's full disk is no fault of a video either, and every other one would meet it.
+def _raise_fatal_error(rows: list[Row]) -> None:
+    """Raises the error of a row that every other video would meet as well, such as a full disk of the worker.
 
     Raises:
-        StorageError: a row met one.
+        StorageError: a row has such an error.
     """
     for row in rows:
-        if row["error"] and row["error"]["type"] == "DiskFull":
-            raise StorageError(
-                "DiskFull", f"{socket.gethostname()}, {row['error']['stage']}: {row['error']['message']}"
-            )
+        error = row["error"]
+        if error and treatment_of(error["type"]) is Treatment.FATAL:
+            raise StorageError(error["type"], f"{socket.gethostname()}, {error['stage']}: {error['message']}")

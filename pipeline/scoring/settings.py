@@ -1,4 +1,4 @@
-"""What a run is: everything that changes the music, and its fingerprint."""
+"""Settings of a run: everything that changes its music, the fingerprint of that, and its record on disk."""
 
 from __future__ import annotations
 
@@ -6,10 +6,11 @@ import hashlib
 import json
 import os
 from collections.abc import Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from models.sampling.settings import SamplingSettings, sampler_of_record
 from models.weights.source import TINY, ModelSource, clip_digest
 
 
@@ -18,78 +19,79 @@ class RunSettings:
     """The settings of a run that change its music.
 
     Attributes:
-        model: whose music.
-        clip: `tiny`, or the path of open_clip weights for the semantic features.
-        seed, take: choose the noise.
-        steps, guidance, sampler: of the sampler; None is the model's default.
-        precision: of the numbers of the layers that take the time (`models.precision`).
+        model: the model that makes the music.
+        clip_weights: `tiny`, or the path of open_clip weights for the semantic features.
+        seed: a number that chooses the noise, and so the music, of all videos.
+        take: a second number that chooses the noise, for another version with the same seed.
+        sampling: how latents are sampled; whether the network is compiled is not part of the fingerprint.
         device: `auto`, `cpu` or `cuda`; not part of the fingerprint.
-        compiled: whether the sampler's network is compiled at the start; not part of the fingerprint.
     """
 
     model: ModelSource = TINY
-    clip: str = "tiny"
+    clip_weights: str = "tiny"
     seed: int = 0
     take: int = 0
-    steps: int | None = None
-    guidance: float | None = None
-    sampler: str = "dpm"
-    precision: str = "auto"
+    sampling: SamplingSettings = field(default_factory=SamplingSettings)
     device: str = "auto"
-    compiled: bool = False
 
-    @property
-    def sampling_steps(self) -> int:
-        return self.steps or self.model.steps
+    @cached_property
+    def resolved_sampling(self) -> SamplingSettings:
+        """The settings of sampling, with the model's defaults in place of those that are left open."""
+        return self.sampling.with_defaults(self.model.config.sampling)
 
-    @property
-    def guidance_scale(self) -> float:
-        return self.model.guidance if self.guidance is None else self.guidance
+    @cached_property
+    def _music_settings(self) -> dict[str, Any]:
+        """The settings that change the music beside the weights, by their names on disk."""
+        sampling = self.resolved_sampling
+        return {
+            "seed": self.seed,
+            "take": self.take,
+            "steps": sampling.steps,
+            "guidance": sampling.guidance,
+            "sampler": sampling.recorded_sampler,
+            "precision": sampling.precision,
+        }
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits that stand for everything that changes the music: weights, arithmetic and settings."""
-        what = {
-            "model": self.model.digest,
-            "clip": clip_digest(self.clip),
-            "seed": self.seed,
-            "take": self.take,
-            "steps": self.sampling_steps,
-            "guidance": self.guidance_scale,
-            "sampler": self.sampler,
-            "precision": self.precision,
-        }
-        return hashlib.sha256(json.dumps(what, sort_keys=True).encode()).hexdigest()[:16]
+        """16 hexadecimal digits, a hash of everything that changes the music: weights, arithmetic and settings."""
+        weights = {"model": self.model.digest, "clip": clip_digest(self.clip_weights)}
+        return hashlib.sha256(json.dumps(weights | self._music_settings, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
     def record(self) -> dict[str, Any]:
-        """Everything that is needed to run with these settings again, from any folder."""
-        name = self.model.name if self.model.preset is not None else os.path.abspath(self.model.name)
-        clip = self.clip if self.clip == TINY.name else os.path.abspath(self.clip)
-        own = {field.name: getattr(self, field.name) for field in fields(self) if field.name not in ("model", "clip")}
-        return {"model": name, "weights": self.model.weights, "clip": clip} | own
+        """All settings by their names on disk, enough to run with them again from any folder."""
+        sampling = self.sampling
+        return {
+            "model": self.model.name if self.model.preset is not None else os.path.abspath(self.model.name),
+            "weights": self.model.weights,
+            "clip": self.clip_weights if self.clip_weights == TINY.name else os.path.abspath(self.clip_weights),
+            "seed": self.seed,
+            "take": self.take,
+            "steps": sampling.steps,
+            "guidance": sampling.guidance,
+            "sampler": sampling.recorded_sampler,
+            "precision": sampling.precision,
+            "device": self.device,
+            "compiled": sampling.compiled,
+        }
 
     @classmethod
     def of_record(cls, record: Mapping[str, Any]) -> RunSettings:
-        """The settings that a record tells of.
+        """Returns the settings that a record holds.
 
         Raises:
-            TypeError, KeyError: it is of another version.
+            TypeError, KeyError: another version wrote it.
         """
         own = dict(record)
-        return cls(model=ModelSource(own.pop("model"), own.pop("weights")), **own)
+        sampling = SamplingSettings(
+            sampler=sampler_of_record(own.pop("sampler")),
+            **{name: own.pop(name) for name in ("steps", "guidance", "precision", "compiled")},
+        )
+        model = ModelSource(own.pop("model"), own.pop("weights"))
+        return cls(model=model, clip_weights=own.pop("clip"), sampling=sampling, **own)
 
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What every sidecar tells of the run."""
-        return {
-            "fingerprint": self.fingerprint,
-            "model": self.model.name,
-            "weights": self.model.weights,
-            "seed": self.seed,
-            "take": self.take,
-            "steps": self.sampling_steps,
-            "guidance": self.guidance_scale,
-            "sampler": self.sampler,
-            "precision": self.precision,
-        }
+    def to_dict(self) -> dict[str, Any]:
+        """The description of the run that stands in every sidecar."""
+        about = {"fingerprint": self.fingerprint, "model": self.model.name, "weights": self.model.weights}
+        return about | self._music_settings

@@ -1,89 +1,149 @@
-"""The stages of scoring: their order, and what builds each of them in its worker."""
+"""The stages of scoring: one table with their order, what builds them, and what each takes of a machine."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from functools import partial
+from dataclasses import dataclass
 from typing import Any
 
 import pyarrow as pa
 
-from models.clip.checkpoint import clip_config
-from pipeline.cluster.resources import Layout, Pool
-from pipeline.cluster.session import layout_of_cluster
-from pipeline.scoring.delivery import Delivery, DeliverySettings
+from models.weights.source import ModelSource
+from pipeline.cluster.resources import Layout, Machine, StageShare
+from pipeline.cluster.session import machine_of_cluster
+from pipeline.scoring.builders import (
+    BuildContext,
+    build_decode,
+    build_decode_audio,
+    build_delivery,
+    build_extract_features,
+    build_predict_rhythm,
+    build_sample_latents,
+)
+from pipeline.scoring.delivery import Delivery
+from pipeline.scoring.progress import ProgressListener
 from pipeline.scoring.settings import RunSettings
-from pipeline.scoring.streaming import Step, Watcher, through
-from pipeline.storage.storage import Storage, localize
+from pipeline.scoring.streaming import Step, run_steps
+from pipeline.storage.storage import Storage
+from stages.base import Stage
+from stages.contracts import Contract
 from stages.decode import Decode
-from stages.decode_audio import Sound, SoundSettings
-from stages.extract_features import Features, FeaturesSettings
-from stages.predict_rhythm import Rhythm, RhythmSettings
-from stages.sample_latents import Sample, SampleSettings
-from stages.video.validation import DecodeSettings
-
-STAGES = ("decode", "features", "rhythm", "sample", "sound", "mux")
-
+from stages.decode_audio import DecodeAudio
+from stages.extract_features import ExtractFeatures
+from stages.predict_rhythm import PredictRhythm
+from stages.sample_latents import SampleLatents
 
 GPU_WINDOWS = 16
-"""Windows that go through a network on a GPU at once, if its memory holds as many."""
+"""Windows that go through a network on a GPU at once, if its memory holds as many.
+
+Without a GPU it is one: a processor gains nothing from batches, and a window that is alone in its batch has the same
+latents, bit for bit, everywhere.
+"""
 
 
-def stream(
-    todo: pa.Table, settings: RunSettings, destination: Storage, watcher: Watcher, attempts: Mapping[str, int]
-) -> Iterator[pa.Table]:
-    """Take the rows of a manifest through all stages; give their ledger rows as they are written.
+@dataclass(frozen=True)
+class StageSpec:
+    """One stage of scoring.
+
+    Attributes:
+        stage: the stage's class.
+        build: returns the function that builds the stage in its worker.
+        share: part of a machine that the stage's workers get.
+        gpu_rows: rows of a batch where the stage has a share of a GPU; elsewhere it is one.
+    """
+
+    stage: type[Stage] | type[Delivery]
+    build: Callable[[BuildContext], Callable[[], Any]]
+    share: StageShare
+    gpu_rows: int = 1
+
+    @property
+    def name(self) -> str:
+        """The stage's name in ledgers, layouts and progress."""
+        return self.stage.name
+
+    @property
+    def reads(self) -> Contract:
+        """The contract of the tables that the stage takes."""
+        return self.stage.reads
+
+    @property
+    def writes(self) -> Contract | pa.Schema:
+        """The contract of the tables that the stage returns; the last one's is the ledger's schema."""
+        return self.stage.writes
+
+
+# The GPU shares sum to 1. Without a GPU, sampling gets most of the processors; with one, decoding does.
+SCORING_STAGES = (
+    StageSpec(Decode, build_decode, StageShare(cpus=0.25, cpus_beside_gpu=0.6)),
+    StageSpec(ExtractFeatures, build_extract_features, StageShare(cpus=0.14, cpus_beside_gpu=0.1, gpu=0.1)),
+    StageSpec(
+        PredictRhythm, build_predict_rhythm, StageShare(cpus=0.05, cpus_beside_gpu=0.05, gpu=0.05), gpu_rows=GPU_WINDOWS
+    ),
+    StageSpec(
+        SampleLatents,
+        build_sample_latents,
+        StageShare(cpus=0.35, cpus_beside_gpu=0.06, gpu=0.6, takes_all_threads=True),
+        gpu_rows=GPU_WINDOWS,
+    ),
+    StageSpec(DecodeAudio, build_decode_audio, StageShare(cpus=0.13, cpus_beside_gpu=0.07, gpu=0.25)),
+    StageSpec(Delivery, build_delivery, StageShare(cpus=0.08, cpus_beside_gpu=0.12)),
+)
+"""The stages of scoring in their order."""
+STAGES = tuple(spec.name for spec in SCORING_STAGES)
+STAGE_SHARES = {spec.name: spec.share for spec in SCORING_STAGES}
+
+
+def scoring_layout(machine: Machine, model: ModelSource, gpus: float | None = None) -> Layout:
+    """Returns the workers of each stage on a machine.
 
     Args:
-        attempts: earlier attempts at items, by item id.
+        machine: the machine or cluster.
+        model: the model. Weights from a file count as large, those of a preset do not.
+        gpus: the number of GPUs to assume instead of the machine's own.
+    """
+    return machine.layout(STAGE_SHARES, gpus, large_model=model.preset is None)
+
+
+def scoring_steps(
+    settings: RunSettings, destination: Storage, layout: Layout, attempts: Mapping[str, int] | None = None
+) -> dict[str, Step]:
+    """Returns the steps of scoring on a machine, by the stages' names.
+
+    Args:
+        settings: settings of the run.
+        destination: storage that takes the outputs and the ledger.
+        layout: workers of each stage.
+        attempts: number of earlier attempts at each item, by item id.
+    """
+    steps = {}
+    for spec in SCORING_STAGES:
+        pool = layout[spec.name]
+        rows = spec.gpu_rows if pool.num_gpus else 1
+        context = BuildContext(settings, pool, rows, destination, attempts or {})
+        steps[spec.name] = Step(spec.build(context), rows, pool)
+    return steps
+
+
+def score_stream(
+    todo: pa.Table,
+    settings: RunSettings,
+    destination: Storage,
+    listener: ProgressListener,
+    attempts: Mapping[str, int],
+) -> Iterator[pa.Table]:
+    """Takes the rows of a manifest through all stages on the connected cluster, and yields their ledger rows.
+
+    Args:
+        todo: table of `MANIFEST`.
+        settings: settings of the run.
+        destination: storage that takes the outputs and the ledger.
+        listener: receives the progress.
+        attempts: number of earlier attempts at each item, by item id.
 
     Raises:
         RunError: the workers cannot go on.
         StorageError: the destination takes nothing any more.
     """
-    layout = layout_of_cluster(large_model=settings.model.preset is None)
-    yield from through(todo, steps_of(attempts, settings, destination, layout), watcher)
-
-
-def steps_of(
-    attempts: Mapping[str, int], settings: RunSettings, destination: Storage, layout: Layout
-) -> dict[str, Step]:
-    """The steps of scoring."""
-    model = settings.model
-
-    def device(stage: str) -> str:
-        """Without a share of a GPU a worker keeps off it, even if it could see one."""
-        chosen = "cuda" if layout[stage].num_gpus else "cpu"
-        return chosen if settings.device == "auto" else settings.device
-
-    def on(stage: str) -> dict[str, Any]:
-        return {"model": model, "device": device(stage), "threads": layout[stage].threads}
-
-    sampling = SampleSettings(
-        **on("sample"),
-        seed=settings.seed,
-        take=settings.take,
-        steps=settings.sampling_steps,
-        guidance=settings.guidance_scale,
-        sampler=settings.sampler,
-        precision=settings.precision,
-        compiled=settings.compiled,
-        share=layout["sample"].num_gpus or 1.0,
-        windows_per_batch=_windows_per_batch(layout["sample"]),
-    )
-    delivery = DeliverySettings(destination, settings, model.config.lengths.sample_rate, attempts)
-    rows = _windows_per_batch(layout["sample"])
-    builders: dict[str, tuple[Callable[[], Any], int]] = {
-        "decode": (partial(Decode, DecodeSettings(clip_size=clip_config(settings.clip).image_size), localize), 1),
-        "features": (partial(Features, FeaturesSettings(settings.clip, device("features"))), 1),
-        "rhythm": (partial(Rhythm, RhythmSettings(**on("rhythm"), seed=settings.seed, take=settings.take)), rows),
-        "sample": (partial(Sample, sampling), rows),
-        "sound": (partial(Sound, SoundSettings(**on("sound"), precision=settings.precision)), 1),
-        "mux": (partial(Delivery, delivery), 1),
-    }
-    return {stage: Step(build, batch, layout[stage]) for stage, (build, batch) in builders.items()}
-
-
-def _windows_per_batch(pool: Pool) -> int:
-    """A processor gains nothing from batches, and alone in its batch a window is the same bit for bit everywhere."""
-    return GPU_WINDOWS if pool.num_gpus else 1
+    layout = scoring_layout(machine_of_cluster(), settings.model)
+    yield from run_steps(todo, scoring_steps(settings, destination, layout, attempts), listener)

@@ -1,4 +1,4 @@
-"""What can be wrong with a storage, in one line that a person can act on."""
+"""Errors of storages: each is one line that says what is wrong, where, and what to do."""
 
 from __future__ import annotations
 
@@ -8,11 +8,13 @@ import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from models.errors import UserError
+from stages.error_kinds import is_retryable
+
 _SECRETS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN")
 _KEYS_NEEDED = "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY (or AWS_PROFILE) in the environment"
-_TRANSIENT = {"Unreachable", "Unavailable", "CutShort", "Damaged"}
 
-# What object stores and their client library say, and what it means.
+# Pattern in the text of an object store or its client library, the kind of error it means, and the reason to show.
 _REMOTE: tuple[tuple[str, str, str], ...] = (
     ("NO_SUCH_BUCKET|NoSuchBucket", "NoBucket", "there is no such bucket; correct the name or create it first"),
     (
@@ -50,11 +52,10 @@ _LOCAL = {
 }
 
 
-class StorageError(Exception):
-    """A storage does not do what was asked: one line with the place, the reason and what to do.
+class StorageError(UserError):
+    """A storage failed to do what was asked. The message is one line with the place, the reason and what to do.
 
-    `kind` is a stable word: BadName, NotFound, NotAFile, NoBucket, Credentials, AccessDenied, DiskFull, CutShort,
-    Unreachable, Unavailable or Failed. `transient` says whether trying again may help.
+    `kind` is a stable word, one of the table in `stages.error_kinds`.
     """
 
     def __init__(self, kind: str, message: str) -> None:
@@ -66,38 +67,42 @@ class StorageError(Exception):
 
     @property
     def transient(self) -> bool:
-        return self.kind in _TRANSIENT
+        """Whether trying again may help."""
+        return is_retryable(self.kind)
 
 
 @contextmanager
-def explained(where: str) -> Iterator[None]:
-    """Turn what the system or the client library raises inside into a `StorageError` about `where`.
+def translate_errors(where: str) -> Iterator[None]:
+    """Turns errors of the operating system or the client library inside the block into a `StorageError`.
 
-    The cause is cut off: a server may repeat in its answer what it was sent.
+    The original exception is not chained: a server's answer may repeat what it was sent, credentials included.
+
+    Args:
+        where: the path or URL that the message names.
     """
     try:
         yield
     except StorageError:
         raise
-    except (OSError, UnicodeError, ValueError) as fault:
-        kind, reason = _meaning(fault)
+    except (OSError, UnicodeError, ValueError) as error:
+        kind, reason = _kind_and_reason(error)
         raise StorageError(kind, f"{printable(where)}: {reason}") from None
 
 
 def printable(text: str) -> str:
-    """Text on one line, quoted where it holds a control character or is no Unicode text."""
+    """Returns text on one line: as it is, or as an ASCII literal if it holds control characters or lone surrogates."""
     return text if text.isprintable() else ascii(text)
 
 
-def _meaning(fault: Exception) -> tuple[str, str]:
-    if isinstance(fault, UnicodeError):
+def _kind_and_reason(error: Exception) -> tuple[str, str]:
+    if isinstance(error, UnicodeError):
         return "BadName", "the name is not valid UTF-8; rename the file"
-    text = str(fault)
-    if isinstance(fault, OSError) and fault.errno in _LOCAL:
-        return _LOCAL[fault.errno]
+    text = str(error)
+    if isinstance(error, OSError) and error.errno in _LOCAL:
+        return _LOCAL[error.errno]
     for pattern, kind, reason in _REMOTE:
         if re.search(pattern, text):
-            # Some servers answer an unsigned request with a refusal, others with a fault of their own.
+            # Some servers answer an unsigned request with a refusal, others with an error of their own.
             if (
                 kind in ("Credentials", "AccessDenied", "Unavailable")
                 and "AWS Error" in text
@@ -108,10 +113,11 @@ def _meaning(fault: Exception) -> tuple[str, str]:
     for name in _SECRETS:
         if secret := os.environ.get(name):
             text = text.replace(secret, "***")
-    return "Failed", " ".join(text.split())[:300] or type(fault).__name__
+    return "Failed", " ".join(text.split())[:300] or type(error).__name__
 
 
 def _has_credentials() -> bool:
+    """Whether the environment or a configuration file offers credentials for S3."""
     files = ("AWS_SHARED_CREDENTIALS_FILE", "~/.aws/credentials"), ("AWS_CONFIG_FILE", "~/.aws/config")
     names = ("AWS_ACCESS_KEY_ID", "AWS_CONTAINER_CREDENTIALS_RELATIVE_URI", "AWS_CONTAINER_CREDENTIALS_FULL_URI")
     if any(os.environ.get(name) for name in (*names, "AWS_WEB_IDENTITY_TOKEN_FILE")):

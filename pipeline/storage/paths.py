@@ -1,4 +1,4 @@
-"""Names of files below a storage's root, as strangers give them: none leaves the root."""
+"""Checks of names and URLs that strangers give: no name may leave the root of its storage."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ _TEMPORARY = re.compile(r"\.diff-v2m-[0-9a-f]{32}\.tmp")
 
 
 def check_name(name: str) -> str:
-    """Give back a name that stays below the root.
+    """Returns a name unchanged if it stays below the root.
 
     Raises:
-        StorageError: it is empty or absolute, has an empty, `.` or `..` component, holds a NUL, or is not Unicode text.
+        StorageError: the name is empty or absolute, has an empty, `.` or `..` component, holds a NUL, or is not valid
+            Unicode text.
     """
     if not name or "\0" in name or any(part in ("", ".", "..") for part in name.split("/")):
         raise StorageError("BadName", f"{name!r} is no name below a folder: no empty part, '.', '..' or NUL is allowed")
@@ -39,20 +40,20 @@ def is_hidden(name: str) -> bool:
 
 
 def temporary_name() -> str:
-    """One of its own for a file that is being written."""
+    """Returns a new, unique name for a file that is being written."""
     return f".diff-v2m-{uuid.uuid4().hex}.tmp"
 
 
 def is_temporary(name: str) -> bool:
-    """Whether a name is one under which a file is written before it gets its own."""
+    """Whether a name was made by `temporary_name`, in any folder."""
     return _TEMPORARY.fullmatch(name.rpartition("/")[2]) is not None
 
 
 def split_scheme(text: str) -> tuple[str, str]:
-    """The scheme of a URL or path, and what it names there.
+    """Splits a URL or path into its scheme and the rest: a path, or a bucket with a prefix.
 
     Raises:
-        StorageError: no storage has this scheme.
+        StorageError: the scheme is not one of `SCHEMES`.
     """
     found = re.match(r"([A-Za-z][A-Za-z0-9+.-]*)://", text)
     if not found:
@@ -61,5 +62,5 @@ def split_scheme(text: str) -> tuple[str, str]:
     if scheme not in SCHEMES:
         known = ", ".join(f"{s}://" for s in SCHEMES)
         raise StorageError("BadName", f"{scheme}:// is not supported: use a path or one of {known}")
-    # A file URL is percent-encoded; an object's key is taken as it is written.
+    # A file URL is percent-encoded; the key of an object is taken literally.
     return scheme, unquote(urlsplit(text).path) if scheme == "file" else text[found.end() :]

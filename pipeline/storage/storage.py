@@ -1,17 +1,17 @@
 """Files on a local disk or in a bucket, behind one small object over `pyarrow.fs`.
 
-A `Storage` is two strings, a scheme and a root (a folder, or a bucket and a prefix): it travels between processes as it
-is, and each process opens its own connection. Names are relative paths below the root and may hold anything that a
-stranger's file name holds; none of them can leave the root.
+A `Storage` is two strings, a scheme and a root (a folder, or a bucket with a prefix). It can be sent to other processes
+as it is; each process opens its own connection. Names are relative paths below the root. They may hold anything that a
+stranger's file name holds, and none of them can leave the root.
 
-What is atomic: a file appears at its name whole or not at all. It is written under a temporary name, measured, and then
-renamed. On a local disk the rename is one step and survives a power cut (`fsync`, `os.replace`). In a bucket the
-temporary object is copied on the server, which is atomic for whoever reads the name, and then deleted; a process
-killed between the two leaves a hidden temporary object beside a complete file, never half a file.
-Only an object over 5 GiB, which S3 does not copy in one request, is uploaded to its own name; there a failed upload is
-removed again instead.
+Writing is atomic: a file appears at its name whole or not at all. It is written under a temporary name, its size and
+hash are verified, and then it is renamed. On a local disk the rename is one step and survives a power cut (`fsync`,
+`os.replace`). In a bucket the server copies the temporary object, which is atomic for readers of the name, and then
+the temporary object is deleted; a process killed between the two leaves a hidden temporary object beside a complete
+file, never half a file. Only an object over 5 GiB, which S3 does not copy in one request, is uploaded to its own name;
+if that upload fails, the object is removed again.
 
-Credentials come from the environment alone (`ENVIRONMENT` lists what is read), and no message or repr shows them.
+Credentials come from the environment alone (`ENVIRONMENT` lists the variables), and no message or repr shows them.
 """
 
 from __future__ import annotations
@@ -25,57 +25,48 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
 from typing import IO, Any, TypedDict
 
 from pipeline.storage.clients import ENVIRONMENT, abort_uploads, connect
-from pipeline.storage.errors import StorageError, explained, printable
+from pipeline.storage.errors import StorageError, translate_errors
+from pipeline.storage.listing import Entry, list_bucket, list_folder
 from pipeline.storage.paths import check_name, is_hidden, is_temporary, split_scheme, temporary_name
-from pipeline.storage.retry import patient
+from pipeline.storage.retry import retry_transient
 
 log = logging.getLogger(__name__)
 
 __all__ = ["ENVIRONMENT", "Entry", "Output", "Storage", "StorageError", "localize"]
 
-WORK = ".diff-v2m"  # the product's own folder below a destination
-CHUNK = 8 << 20  # bytes held in memory while copying
-COPY_LIMIT = 5 << 30  # bytes; S3 copies no larger object on the server in one request
+WORK = ".diff-v2m"  # our own folder below a destination
+CHUNK = 8 << 20  # bytes held in memory during a copy
+COPY_LIMIT = 5 << 30  # bytes of the largest object that S3 copies on the server in one request
 _NOTE = b"This folder belongs to diff-v2m: the record of what was scored, as Parquet files in `ledger`.\n"
 
 
 class Output(TypedDict):
-    """A delivered file, as the `OUTPUT` type of the contracts has it."""
+    """A delivered file: a value of the type `OUTPUT` of `stages.contracts`."""
 
-    name: str  # below the destination
+    name: str  # path below the destination
     path: str  # absolute local path, or URL
     size: int  # bytes
-    sha256: str  # hexadecimal
-
-
-@dataclass(frozen=True)
-class Entry:
-    """One file of a listing: its name below the root, its size in bytes, when it was last written."""
-
-    name: str
-    size: int
-    modified: datetime
+    sha256: str  # in hexadecimal
 
 
 @dataclass(frozen=True)
 class Storage:
-    """A local folder, or a prefix of a bucket. Made by `Storage.open`.
+    """A local folder, or a prefix of a bucket. `Storage.open` makes it.
 
-    Every method raises `StorageError`, one line that says what is wrong, where, and what to do. All but `check` try
-    again first where a bucket stumbles (`pipeline.storage.retry`).
+    Every method raises `StorageError`, one line that says what is wrong, where, and what to do. Before that, all
+    methods but `check` repeat requests whose error is transient (`pipeline.storage.retry`).
     """
 
     scheme: str  # "file", "s3" or "gs"
-    root: str  # absolute local path, or bucket/prefix, without a slash at the end
+    root: str  # absolute local path, or bucket/prefix; without a slash at the end
 
     @classmethod
     def open(cls, url: str | os.PathLike[str]) -> Storage:
-        """The storage at a path, `file://`, `s3://bucket/prefix` or `gs://bucket/prefix`; nothing is touched yet."""
+        """Returns the storage at a path, `file://`, `s3://bucket/prefix` or `gs://bucket/prefix`; reads nothing yet."""
         text = os.fspath(url)
         scheme, rest = split_scheme(text)
         if scheme == "file":
@@ -94,7 +85,7 @@ class Storage:
 
     @classmethod
     def locate(cls, uri: str) -> tuple[Storage, str]:
-        """The folder that a file's absolute path or URL stands in, and the file's name there."""
+        """Returns the folder of a file's absolute path or URL, and the file's name in it."""
         whole = cls.open(uri)
         parent, _, name = whole.root.rpartition("/")
         if not name or (not whole.local and not parent):
@@ -103,62 +94,70 @@ class Storage:
 
     @property
     def local(self) -> bool:
+        """Whether it is a folder on a disk of this machine."""
         return self.scheme == "file"
 
     @property
     def url(self) -> str:
-        """How a person writes this place."""
+        """The path or URL as a person writes it."""
         return self.root if self.local else f"{self.scheme}://{self.root}"
 
     def uri(self, name: str) -> str:
-        """Absolute local path, or URL, of a name."""
+        """Returns the absolute local path, or the URL, of a name."""
         return f"{self.url.rstrip('/')}/{check_name(name)}"
 
     def spelling(self, name: str) -> str:
-        """The name as this storage can hold it: object stores carry no control characters, so `\\n` becomes `%0A`."""
+        """Returns the name as this storage can hold it: in object stores, control characters become `%0A` and so on."""
         return name if self.local else re.sub(r"[\x00-\x1f\x7f]", lambda c: f"%{ord(c[0]):02X}", name)
 
     def check(self, *, write: bool = False) -> None:
-        """Reach the storage and fail within seconds if that cannot be; with `write`, leave a note in its own folder."""
+        """Checks that the storage can be reached, and fails within seconds if not.
+
+        Args:
+            write: whether to check writing too, which leaves a note in our own folder.
+        """
         if self.local:
             if os.path.exists(self.root) and not os.path.isdir(self.root):
                 raise StorageError("NotAFolder", f"{self.url} is a file; expected a folder")
             if not write and not os.path.isdir(self.root):
                 raise StorageError("NotFound", f"{self.url}: no such folder")
         else:
-            # A listing names the reason (no bucket, wrong key, wrong secret); a HEAD request answers without a body.
-            self._list(f"{self.root}/{WORK}/check", connect(self.scheme, self.root, patient=False))
+            # A listing names the reason (no bucket, wrong key, wrong secret); the answer to a HEAD request has no body.
+            self._list(f"{self.root}/{WORK}/check", connect(self.scheme, self.root, fail_fast=True))
         if write:
             self.write(f"{WORK}/README.txt", _NOTE)
 
-    @patient
+    @retry_transient
     def files(self, *, hidden: bool = False) -> list[Entry]:
-        """All files below the root, sorted by name; an empty list where there is no such folder or prefix.
+        """Returns all files below the root, sorted by name; an empty list where there is no such folder or prefix.
 
-        Folders that are symbolic links are not entered (a warning names them). Temporary files are never listed, names
-        with a component that starts with a dot only when `hidden`.
+        Folders that are symbolic links are not entered; a warning names them. Temporary files are never listed.
+
+        Args:
+            hidden: whether to list names with a component that starts with a dot.
         """
         found = self._walk(hidden) if self.local else self._list(self.root, self._fs)
         wanted = (e for e in found if not is_temporary(e.name) and (hidden or not is_hidden(e.name)))
         return sorted(wanted, key=lambda e: e.name)
 
-    @patient
+    @retry_transient
     def size(self, name: str) -> int | None:
-        """Bytes of a file, or None where there is none."""
+        """Returns the size of a file in bytes, or None where there is no such file."""
         return self._size(name)
 
     def exists(self, name: str) -> bool:
+        """Whether there is a file of that name."""
         return self.size(name) is not None
 
-    @patient
+    @retry_transient
     def read(self, name: str) -> bytes:
-        """A whole file's bytes."""
+        """Returns the whole content of a file."""
         with self._reader(name) as source:
             return bytes(source.read())
 
-    @patient
+    @retry_transient
     def ranges(self, name: str, wanted: Sequence[tuple[int, int]]) -> list[bytes]:
-        """The bytes of several (offset, length) ranges of one file, opened once; short where the file ends."""
+        """Returns the bytes of several (offset, length) ranges of one file, opened once; short where the file ends."""
         with self._reader(name) as source:
             blocks = []
             end = source.seek(0, os.SEEK_END)
@@ -167,37 +166,40 @@ class Storage:
                 blocks.append(bytes(source.read(length)))
             return blocks
 
-    @patient
+    @retry_transient
     def write(self, name: str, data: bytes) -> Output:
-        """Put bytes at a name, atomically; what stood there is replaced."""
+        """Writes a file atomically; an existing file of that name is replaced."""
         return self._put(name, iter((data,)), len(data))
 
-    @patient
+    @retry_transient
     def deliver(self, path: str | os.PathLike[str], name: str) -> Output:
-        """Copy a local file to a name, atomically; it has its name only when its size and hash were read back."""
-        with explained(str(path)):
+        """Copies a local file to a name atomically: it gets its name only after its size and hash were read back."""
+        with translate_errors(str(path)):
             size = os.stat(path).st_size
-        return self._put(name, _chunks_of(Path(path)), size)
+        return self._put(name, _read_chunks(Path(path)), size)
 
-    @patient
+    @retry_transient
     def delete(self, name: str) -> None:
-        """Remove a file; it is no error if there is none."""
+        """Removes a file; it is no error if there is none."""
         self._delete(name)
 
-    @patient
+    @retry_transient
     def sweep(self) -> int:
-        """Remove the temporary files that killed processes left, and say how many; for who has the storage alone."""
+        """Removes the temporary files that killed processes left, and returns their number.
+
+        The caller must hold the run lock: the files of a process that still runs would be removed too.
+        """
         found = self._walk(hidden=True) if self.local else self._list(f"{self.root}/{WORK}", self._fs)
-        left = [entry.name for entry in found if is_temporary(entry.name)]
-        for name in left:
+        leftover = [entry.name for entry in found if is_temporary(entry.name)]
+        for name in leftover:
             self._delete(name)
-        if self.scheme == "s3" and (broken := abort_uploads(f"{self.root}/{WORK}/")):
-            log.info("%d uploads that were broken off are ended", broken)
-        return len(left)
+        if self.scheme == "s3" and (aborted := abort_uploads(f"{self.root}/{WORK}/")):
+            log.info("%d uploads that were broken off are ended", aborted)
+        return len(leftover)
 
     @contextmanager
     def localize(self, name: str) -> Iterator[Path]:
-        """A local path with the file's content: the file itself, or a copy that is removed afterwards."""
+        """Gives a local path with the file's content: the file itself, or a copy that is removed afterwards."""
         if self.local:
             with self._reader(name):
                 pass
@@ -205,7 +207,7 @@ class Storage:
             return
         suffix = PurePosixPath(name).suffix
         suffix = suffix if re.fullmatch(r"\.[A-Za-z0-9]{1,8}", suffix) else ""
-        with explained(tempfile.gettempdir()):
+        with translate_errors(tempfile.gettempdir()):
             handle, copy = tempfile.mkstemp(suffix, "diff-v2m-")
             os.close(handle)
         try:
@@ -216,16 +218,16 @@ class Storage:
 
     @property
     def _fs(self) -> Any:
-        return connect(self.scheme, self.root, patient=True)
+        return connect(self.scheme, self.root)
 
     def _path(self, name: str) -> str:
         return f"{self.root.rstrip('/')}/{check_name(name)}"
 
     @contextmanager
     def _reader(self, name: str) -> Iterator[Any]:
-        with explained(self.uri(name)):
+        with translate_errors(self.uri(name)):
             if self.local:
-                # Opening a pipe or a device could wait for ever, so its kind is looked at first.
+                # Opening a pipe or a device could block forever, so the kind of the file is checked first.
                 if not stat.S_ISREG(os.stat(self._path(name)).st_mode):
                     raise StorageError("NotAFile", f"{self.uri(name)}: not a regular file")
                 source: Any = open(self._path(name), "rb")  # noqa: SIM115  closed below
@@ -234,54 +236,56 @@ class Storage:
             with source:
                 yield source
 
-    @patient
+    @retry_transient
     def _download(self, name: str, copy: str) -> None:
-        """Fill a local file with a file's content."""
-        with explained(copy):
+        """Copies a file of the storage into the local file `copy`."""
+        with translate_errors(copy):
             sink = open(copy, "wb")  # noqa: SIM115  closed below
         with sink, self._reader(name) as source:
             size = source.size()
             while chunk := _read(source, self.uri(name)):
-                with explained(copy):
+                with translate_errors(copy):
                     sink.write(chunk)
             if sink.tell() != size:
                 raise StorageError("CutShort", f"{self.uri(name)}: read {sink.tell()} of {size} bytes; try again")
 
     def _size(self, name: str) -> int | None:
-        with explained(self.uri(name)):
+        with translate_errors(self.uri(name)):
             if self.local:
                 try:
-                    facts = os.stat(self._path(name))
+                    status = os.stat(self._path(name))
                 except (FileNotFoundError, NotADirectoryError):
                     return None
-                return facts.st_size if stat.S_ISREG(facts.st_mode) else None
+                return status.st_size if stat.S_ISREG(status.st_mode) else None
             info = self._fs.get_file_info(self._path(name))
             return int(info.size) if info.is_file else None
 
     def _delete(self, name: str) -> None:
-        with explained(self.uri(name)):
+        with translate_errors(self.uri(name)):
             if self.local:
                 Path(self._path(name)).unlink(missing_ok=True)
             elif self._fs.get_file_info(self._path(name)).is_file:
                 self._fs.delete_file(self._path(name))
 
     def _put(self, name: str, chunks: Iterator[bytes], size: int) -> Output:
+        """Writes `size` bytes to a name, atomically and verified."""
         check_name(name)
         if name != self.spelling(name):
             raise StorageError("BadName", f"{self.uri(name)!r}: object stores carry no control characters in a name")
         direct = not self.local and size > COPY_LIMIT  # one multipart upload, which is atomic by itself
-        # A rename needs one file system. Where the client deletes an object it marks the folder as existing with an
-        # empty object: in a bucket all temporary ones share our own folder, so no other gets such a mark.
+        # On a disk a rename needs both names on one file system. In a bucket the client, when it deletes an object,
+        # marks the folder as existing with an empty object: all temporary objects share our own folder, so that no
+        # other folder gets such a mark.
         folder = PurePosixPath(name).parent if self.local else PurePosixPath(WORK)
         temporary = name if direct else str(folder / temporary_name())
         try:
             sha256 = self._upload(temporary, chunks)
-            if (landed := self._size(temporary)) != size:
-                raise StorageError("CutShort", f"{self.uri(name)}: {landed} of {size} bytes arrived; try again")
+            if (arrived := self._size(temporary)) != size:
+                raise StorageError("CutShort", f"{self.uri(name)}: {arrived} of {size} bytes arrived; try again")
             if self._hash(temporary) != sha256:
                 raise StorageError("Damaged", f"{self.uri(name)}: other bytes arrived than were sent; try again")
             if not direct:
-                with explained(self.uri(name)):
+                with translate_errors(self.uri(name)):
                     self._rename(temporary, name)
         except BaseException:
             with suppress(StorageError):
@@ -292,8 +296,9 @@ class Storage:
         return Output(name=name, path=self.uri(name), size=size, sha256=sha256)
 
     def _upload(self, name: str, chunks: Iterator[bytes]) -> str:
+        """Writes bytes to a name, not atomically, and returns their SHA-256 in hexadecimal."""
         sha256 = hashlib.sha256()
-        with explained(self.uri(name)):
+        with translate_errors(self.uri(name)):
             if self.local:
                 os.makedirs(os.path.dirname(self._path(name)), exist_ok=True)
                 sink: IO[bytes] = open(self._path(name), "wb")  # noqa: SIM115  closed below
@@ -309,7 +314,7 @@ class Storage:
         return sha256.hexdigest()
 
     def _hash(self, name: str) -> str:
-        """Hexadecimal SHA-256 of what lies at a name."""
+        """Returns the SHA-256 of a stored file, in hexadecimal."""
         sha256 = hashlib.sha256()
         with self._reader(name) as source:
             while chunk := _read(source, self.uri(name)):
@@ -328,57 +333,28 @@ class Storage:
             os.close(folder)
 
     def _walk(self, hidden: bool) -> Iterator[Entry]:
-        def fail(fault: OSError) -> None:
-            if not isinstance(fault, FileNotFoundError):
-                raise fault
-
-        with explained(self.url):
-            for folder, folders, names in os.walk(self.root, onerror=fail):
-                folders[:] = [f for f in folders if hidden or not f.startswith(".")]
-                for linked in (f for f in folders if os.path.islink(os.path.join(folder, f))):
-                    where = printable(os.path.join(folder, linked))
-                    log.warning("%s is a linked folder and is not entered; name it as a source of its own", where)
-                for name in names:
-                    yield from _local_entry(self.root, os.path.join(folder, name))
+        with translate_errors(self.url):
+            yield from list_folder(self.root, hidden)
 
     def _list(self, path: str, client: Any) -> Iterator[Entry]:
-        from pyarrow.fs import FileSelector
-
-        with explained(self.url):
-            try:
-                found = client.get_file_info(FileSelector(path, recursive=True))
-            except FileNotFoundError:  # no such prefix; to allow that up front would allow a missing bucket too
-                found = []
-        skip = len(self.root) + 1
-        return (Entry(i.path[skip:], i.size, i.mtime) for i in found if i.is_file)
+        with translate_errors(self.url):
+            return list_bucket(client, self.root, path)
 
 
 @contextmanager
 def localize(uri: str) -> Iterator[Path]:
-    """A local path with the content of an absolute path or URL, as `Storage.localize`."""
+    """Gives a local path with the content of a file's absolute path or URL; see `Storage.localize`."""
     storage, name = Storage.locate(uri)
     with storage.localize(name) as path:
         yield path
 
 
-def _local_entry(root: str, path: str) -> Iterator[Entry]:
-    try:
-        facts = os.stat(path)
-    except OSError:  # a broken link is listed, and reading it says what is wrong
-        try:
-            facts = os.lstat(path)
-        except FileNotFoundError:  # renamed or deleted since its folder was read, as temporary files are all the time
-            return
-    if stat.S_ISREG(facts.st_mode) or stat.S_ISLNK(facts.st_mode):
-        yield Entry(os.path.relpath(path, root), facts.st_size, datetime.fromtimestamp(facts.st_mtime, UTC))
-
-
-def _chunks_of(path: Path) -> Iterator[bytes]:
-    with explained(str(path)), open(path, "rb") as source:
+def _read_chunks(path: Path) -> Iterator[bytes]:
+    with translate_errors(str(path)), open(path, "rb") as source:
         while chunk := source.read(CHUNK):
             yield chunk
 
 
 def _read(source: Any, where: str) -> bytes:
-    with explained(where):
+    with translate_errors(where):
         return bytes(source.read(CHUNK))

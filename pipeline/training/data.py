@@ -1,4 +1,4 @@
-"""Datasets as a training reads them: from their shards, or out of Ray's object store."""
+"""Datasets as a training reads them: from their shards, from a packed folder, or from Ray's object store."""
 
 from __future__ import annotations
 
@@ -16,92 +16,96 @@ import pyarrow as pa
 
 from models.training.checkpoints import TrainingError
 from models.training.config import CORPUS, TrainConfig, TrainedStage
-from models.training.data.batches import Segments
+from models.training.data.batches import SegmentSource
+from models.training.data.crops import columns_of as crop_columns
 from models.training.data.packed import INDEX, PackedSegments
-from models.training.factory import check_codec
+from models.training.factory import check_latents_codec
 from pipeline.datasets.dataset import Dataset, DatasetError
 from pipeline.storage.storage import Storage, StorageError
 from stages.contracts import Row, rows_of
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A dataset that has been opened.
+class TrainingData:
+    """An opened dataset.
 
     Attributes:
-        seconds: of each segment.
-        facts: what tells it from other datasets.
-        contents: stands for which segments they are, in hexadecimal.
+        segments: the segments.
+        seconds: duration of each segment.
+        settings: settings with which the dataset was made.
+        contents: digest, in hexadecimal, that identifies the list of segments.
     """
 
-    segments: Segments
+    segments: SegmentSource
     seconds: Sequence[float]
-    facts: Mapping[str, Any]
+    settings: Mapping[str, Any]
     contents: str = ""
 
+    def identity(self) -> dict[str, Any]:
+        """Returns what must be the same for a training to continue."""
+        return {"dataset": dict(self.settings), "segments": len(self.segments), "contents": self.contents}
 
-def open_prepared(config: TrainConfig) -> Prepared:
-    """The dataset of a configuration, held against what the training needs.
+
+def open_training_data(config: TrainConfig) -> TrainingData:
+    """Returns the dataset of a configuration, checked against what the training needs.
 
     Raises:
-        TrainingError: it is none, is empty, or its latents are missing or of another codec.
+        TrainingError: there is no dataset, it is empty, or its latents are missing or of another codec.
     """
     if (Path(config.dataset) / INDEX).is_file():
         packed = PackedSegments(Path(config.dataset))
-        return _checked(config, Prepared(packed, packed.seconds, packed.settings, packed.contents))
+        return _checked(config, TrainingData(packed, packed.seconds, packed.settings, packed.contents))
     try:
         storage = Storage.open(config.dataset)
         storage.check()
         dataset = Dataset.open(config.dataset)
-    except (DatasetError, StorageError) as fault:
-        raise TrainingError(f"training: dataset: {fault}") from fault
-    found = contents(dataset)
-    return _checked(
-        config, Prepared(dataset, [seconds for _, seconds in found], dataset.settings, contents_digest(found))
-    )
+    except (DatasetError, StorageError) as error:
+        raise TrainingError(f"training: dataset: {error}") from error
+    listed = list_segments(dataset)
+    seconds = [seconds for _, seconds in listed]
+    return _checked(config, TrainingData(dataset, seconds, dataset.settings, digest_segments(listed)))
 
 
-def _checked(config: TrainConfig, found: Prepared) -> Prepared:
-    if not len(found.segments):
+def _checked(config: TrainConfig, data: TrainingData) -> TrainingData:
+    if not len(data.segments):
         raise TrainingError(f"the dataset {config.dataset} has no segments: prepare videos with music first")
     if config.stage is TrainedStage.DIFFUSION:
-        check_codec(config, found.facts.get("codec"))
-    return found
+        check_latents_codec(config, data.settings.get("codec"))
+    return data
 
 
-def facts_of(config: TrainConfig, found: Prepared) -> dict[str, Any]:
-    """What must stay the same for a training to go on."""
-    return {"dataset": dict(found.facts), "segments": len(found.segments), "contents": found.contents}
+SegmentKey = tuple[str, int]
+"""A segment's item, and its number among the segments of the item."""
 
 
-def contents(dataset: Dataset) -> list[tuple[tuple[str, int], float]]:
-    """Item and number in it, and seconds, of each of a dataset's segments, in its order."""
+def list_segments(dataset: Dataset) -> list[tuple[SegmentKey, float]]:
+    """Returns the key and the seconds of each segment of a dataset, in the dataset's order."""
     seen: dict[str, list[float]] = {}
     for shard in dataset.shards:
-        for item, lasting in shard.items.items():
-            seen.setdefault(item, lasting)
-    return [((item, number), seconds) for item, lasting in seen.items() for number, seconds in enumerate(lasting)]
+        for item, durations in shard.items.items():
+            seen.setdefault(item, durations)
+    return [((item, number), seconds) for item, durations in seen.items() for number, seconds in enumerate(durations)]
 
 
-def contents_digest(found: Sequence[tuple[tuple[str, int], float]]) -> str:
-    """Stands for what `contents` gives."""
-    return hashlib.sha256(json.dumps(found).encode()).hexdigest()[:16]
+def digest_segments(listed: Sequence[tuple[SegmentKey, float]]) -> str:
+    """Returns a digest of the list that `list_segments` returns."""
+    return hashlib.sha256(json.dumps(listed).encode()).hexdigest()[:16]
 
 
 class ArrowSegments:
-    """Segments in Arrow tables, which may lie in memory that others share.
+    """Segments in Arrow tables, which may lie in memory that several processes share.
 
     Args:
         tables: rows of `stages.cut_segments.SEGMENT`, in any order.
-        order: item, and number in it, of each segment.
+        order: keys of the segments in their order.
 
     Raises:
         TrainingError: a segment is missing.
     """
 
-    def __init__(self, tables: Iterable[pa.Table], order: Sequence[tuple[str, int]]) -> None:
+    def __init__(self, tables: Iterable[pa.Table], order: Sequence[SegmentKey]) -> None:
         self._tables = list(tables)
-        places: dict[tuple[str, int], tuple[int, int]] = {}
+        places: dict[SegmentKey, tuple[int, int]] = {}
         for number, table in enumerate(self._tables):
             names, indices = table["item_id"].to_pylist(), table["index"].to_pylist()
             for row, key in enumerate(zip(names, indices, strict=True)):
@@ -114,13 +118,13 @@ class ArrowSegments:
         return len(self._places)
 
     def segment(self, index: int, columns: Sequence[str] | None = None) -> Row:
-        """See `models.training.data.batches.Segments`."""
+        """Returns the columns of a segment; see `models.training.data.batches.SegmentSource`."""
         table, row = self._places[index]
         return rows_of(self._tables[table].slice(row, 1), columns)[0]
 
 
-def excerpt(data: bytes, place: float, samples: int) -> npt.NDArray[np.int16]:
-    """`Sounds.excerpt` of a FLAC file: only what is wanted is decoded."""
+def decode_excerpt(data: bytes, place: float, samples: int) -> npt.NDArray[np.int16]:
+    """Returns a part of a FLAC file, as `SoundSource.excerpt` does; only that part is decoded."""
     import soundfile
 
     with soundfile.SoundFile(io.BytesIO(data)) as file:
@@ -130,14 +134,14 @@ def excerpt(data: bytes, place: float, samples: int) -> npt.NDArray[np.int16]:
 
 
 def is_composed(config: TrainConfig) -> bool:
-    """Whether a training composes its own sound."""
+    """Whether a training composes its own sounds."""
     return config.stage is TrainedStage.AUTOENCODER and config.dataset == CORPUS
 
 
-def blocks(config: TrainConfig, dataset: Dataset) -> list[Any]:
-    """References to Arrow tables of a dataset's shards, read by Ray Data into the object store, once.
+def load_into_ray(config: TrainConfig, dataset: Dataset) -> list[Any]:
+    """Reads a dataset's shards into Ray's object store, once, and returns references to the Arrow tables there.
 
-    Only columns that the training reads are taken along.
+    Only the columns that the training needs are read.
     """
     import ray
 
@@ -147,16 +151,14 @@ def blocks(config: TrainConfig, dataset: Dataset) -> list[Any]:
         from pipeline.storage.clients import connect
 
         names = [name.split("://", 1)[1] for name in names]
-        options["filesystem"] = connect(dataset.storage.scheme, dataset.storage.root, patient=True)
+        options["filesystem"] = connect(dataset.storage.scheme, dataset.storage.root)
     read = ray.data.read_parquet(names, columns=columns_of(config), **options)
     return list(read.materialize().to_arrow_refs())
 
 
 def columns_of(config: TrainConfig) -> list[str]:
-    """Columns of `SEGMENT` that a training reads."""
-    from models.training.data import crops as cutting
-
+    """Returns the columns of `SEGMENT` that a training needs."""
     keys = ["item_id", "index"]
     if config.stage is TrainedStage.AUTOENCODER:
         return [*keys, "sound", "duration"]
-    return [*keys, "duration", "cuts", *cutting.columns_of(config.network)]
+    return [*keys, "duration", "cuts", *crop_columns(config.network)]

@@ -1,4 +1,4 @@
-"""Watching a training: TensorBoard's scalars, and now and then what the network makes, as sound and as a picture."""
+"""Monitors a training: losses in TensorBoard, and now and then samples of the network as sounds and pictures."""
 
 from __future__ import annotations
 
@@ -16,24 +16,25 @@ from models.diffv2m import DiffV2M
 from models.sampling.windows import draw_noise
 from models.training.checkpoints import TrainingError
 from models.training.config import TrainConfig
-from models.training.data.batches import DiffusionBatch, DiffusionCrops, Segments, Sounds
-from stages.plots.spectrogram import draw
+from models.training.data.batches import DiffusionBatch, DiffusionCrops, SegmentSource, SoundSource
+from stages.plots.spectrogram import draw_spectrogram
 
 STEPS, GUIDANCE = 30, 2.0
-"""Of the sampler, when it is listened to in training."""
+"""Steps and guidance scale of the sampler for samples in training."""
 
-Told = Callable[[int, Mapping[str, float]], None]
-"""Step, losses."""
+LossCallback = Callable[[int, Mapping[str, float]], None]
+"""Receives a step and the losses up to it."""
 
 
 @dataclass(frozen=True)
-class Piece:
-    """Something to hear.
+class AudioSample:
+    """A sound that the network made, or that it is compared with.
 
     Attributes:
+        name: part of the file name.
         audio: [2, samples].
-        curve: the rhythm that was asked for, [channels, steps]; None where none was.
-        cuts: seconds.
+        curve: the requested rhythm, [channels, steps]; None if none was requested.
+        cuts: times of the cuts of the video in seconds.
     """
 
     name: str
@@ -42,56 +43,70 @@ class Piece:
     cuts: tuple[float, ...] = ()
 
 
-class Watching:
-    """Tells a person, TensorBoard (`out/tensorboard`) and the folder `out/samples` how a training goes.
+class TrainingMonitor:
+    """Shows how a training goes: to a person, in TensorBoard (`out/tensorboard`), and in the folder `out/samples`.
 
     Args:
-        pieces: makes what there is to hear; called with the moving average in place.
-        tell: a person's view.
-        sample_rate: of the pieces.
+        out: the training's folder.
+        samples: makes the samples; it is called while the network has the moving average of its weights.
+        show_losses: shows losses to a person.
+        sample_rate: samples per second of the sounds.
     """
 
-    def __init__(self, out: Path, pieces: Callable[[], Iterator[Piece]], tell: Told, sample_rate: int) -> None:
-        self.out, self.pieces, self.tell, self.sample_rate = out, pieces, tell, sample_rate
+    def __init__(
+        self, out: Path, samples: Callable[[], Iterator[AudioSample]], show_losses: LossCallback, sample_rate: int
+    ) -> None:
+        self.out, self.samples, self.show_losses, self.sample_rate = out, samples, show_losses, sample_rate
         self._board: Any = None
-        self._begun = False
+        self._started = False
 
-    def scalars(self, step: int, values: Mapping[str, float]) -> None:
-        self.tell(step, values)
+    def on_losses(self, step: int, values: Mapping[str, float]) -> None:
+        """Shows losses, and adds them to TensorBoard.
+
+        Raises:
+            TrainingError: TensorBoard's folder cannot be written.
+        """
+        self.show_losses(step, values)
         try:
-            if not self._begun:
-                self._begun, self._board = True, _board(self.out / "tensorboard", step)
+            if not self._started:
+                self._started, self._board = True, _board(self.out / "tensorboard", step)
             if self._board is not None:
                 for name, value in values.items():
                     self._board.add_scalar(name, value, step)
                 self._board.flush()
-        except OSError as fault:
+        except OSError as error:
             where = self.out / "tensorboard"
             raise TrainingError(
-                f"cannot write to {where}: {fault.strerror or fault}; the checkpoint is kept"
-            ) from fault
+                f"cannot write to {where}: {error.strerror or error}; the checkpoint is kept"
+            ) from error
 
-    def sample(self, step: int) -> None:
-        """Raises TrainingError: the samples cannot be written."""
+    def on_sample(self, step: int) -> None:
+        """Writes each sample as a sound and a picture.
+
+        Raises:
+            TrainingError: the samples cannot be written.
+        """
         import soundfile
 
         folder = self.out / "samples"
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            for piece in self.pieces():
-                sound = folder / f"step-{step:06d}-{piece.name}.wav"
-                audio = piece.audio.detach().float().cpu()
+            for sample in self.samples():
+                sound = folder / f"step-{step:06d}-{sample.name}.wav"
+                audio = sample.audio.detach().float().cpu()
                 peak = max(1.0, float(audio.abs().max()))
                 soundfile.write(sound, np.ascontiguousarray((audio / peak).T.numpy()), self.sample_rate, "PCM_16")
-                curve = None if piece.curve is None else piece.curve.detach().float().cpu()
-                draw(audio / peak, curve, piece.cuts, sound.with_suffix(".png"), f"step {step}, {piece.name}")
-        except (OSError, RuntimeError) as fault:  # soundfile's own error is a RuntimeError
-            reason = getattr(fault, "strerror", None) or str(fault).splitlines()[0]
-            raise TrainingError(f"cannot write samples to {folder}: {reason}; the checkpoint before is kept") from fault
+                curve = None if sample.curve is None else sample.curve.detach().float().cpu()
+                draw_spectrogram(
+                    audio / peak, curve, sample.cuts, sound.with_suffix(".png"), f"step {step}, {sample.name}"
+                )
+        except (OSError, RuntimeError) as error:  # soundfile's own error is a RuntimeError
+            reason = getattr(error, "strerror", None) or str(error).splitlines()[0]
+            raise TrainingError(f"cannot write samples to {folder}: {reason}; the checkpoint before is kept") from error
 
 
 def _board(folder: Path, step: int) -> Any:
-    """TensorBoard's writer; None where it is not installed."""
+    """Returns TensorBoard's writer, or None where TensorBoard is not installed."""
     try:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
@@ -99,8 +114,8 @@ def _board(folder: Path, step: int) -> Any:
     return SummaryWriter(str(folder), purge_step=step)
 
 
-def recodings(config: TrainConfig, sounds: Sounds, codec: nn.Module) -> Iterator[Piece]:
-    """The first sounds as they are, and after a passage through the autoencoder."""
+def recoded_samples(config: TrainConfig, sounds: SoundSource, codec: nn.Module) -> Iterator[AudioSample]:
+    """Yields parts of the first sounds, each as it is and as the autoencoder encodes and decodes it."""
     assert isinstance(codec, SpectralAutoencoder)
     lengths = config.network.lengths
     frames = lengths.latents_of(8.0)
@@ -109,13 +124,15 @@ def recodings(config: TrainConfig, sounds: Sounds, codec: nn.Module) -> Iterator
         crop = sounds.excerpt(number, 0.25, frames * lengths.downsampling)
         audio = torch.from_numpy(crop.T.astype(np.float32) / 32768)[None].to(device)
         with torch.no_grad():
-            again = codec.decode(codec.encode(audio)[0])
-        yield Piece(f"{number}-original", audio[0])
-        yield Piece(f"{number}-coded", again[0])
+            recoded = codec.decode(codec.encode(audio)[0])
+        yield AudioSample(f"{number}-original", audio[0])
+        yield AudioSample(f"{number}-coded", recoded[0])
 
 
-def music(config: TrainConfig, segments: Segments, model: nn.Module, autoencoder: nn.Module | None) -> Iterator[Piece]:
-    """Music for the first pictures of the dataset, each with its predicted rhythm; none without an autoencoder."""
+def music_samples(
+    config: TrainConfig, segments: SegmentSource, model: nn.Module, autoencoder: nn.Module | None
+) -> Iterator[AudioSample]:
+    """Yields music for the first videos of the dataset, each with its predicted rhythm; none without an autoencoder."""
     assert isinstance(model, DiffV2M)
     if autoencoder is None:
         return
@@ -123,10 +140,10 @@ def music(config: TrainConfig, segments: Segments, model: nn.Module, autoencoder
     seconds = config.crops.longest
     crops = DiffusionCrops(segments, [1.0] * len(segments), config.network, 1, shortest=seconds, longest=seconds)
     for number in range(min(config.samples, len(segments))):
-        batch: DiffusionBatch = crops.of([(number, 0.0, seconds)], seconds)
+        batch: DiffusionBatch = crops.batch_of([(number, 0.0, seconds)], seconds)
         with torch.no_grad():
-            # As in use: beat and key are those that the picture chooses, not those of its music.
-            features = model.keyed([replace(f, groove=None) for f in batch.features], number)
+            # As in inference, the picture chooses beat and key; those of the segment's own music are not used.
+            features = model.key_planner.with_key([replace(f, groove=None) for f in batch.features], number)
             shape = batch.rhythm[0].shape
             rhythm = model.predict_rhythm(features, draw_noise(f"rhythm {number}", 0, *shape)[None])
             conditions = model.condition(features, predicted_rhythm=rhythm)
@@ -134,4 +151,4 @@ def music(config: TrainConfig, segments: Segments, model: nn.Module, autoencoder
             audio = decoder.decode(model.sample(noise, conditions, STEPS, GUIDANCE))[0]
         curve = rhythm[0] if config.network.curve else rhythm[0].T
         cuts = segments.segment(number, ("cuts",))["cuts"]
-        yield Piece(str(number), audio, curve, tuple(float(t) for t in cuts if t < seconds))
+        yield AudioSample(str(number), audio, curve, tuple(float(t) for t in cuts if t < seconds))

@@ -1,4 +1,4 @@
-"""Several workers at one training: Ray Train starts them, Ray Data puts the dataset where each can read it."""
+"""Trains with several workers: Ray Train starts them, and Ray Data puts the dataset where each of them can read it."""
 
 from __future__ import annotations
 
@@ -13,45 +13,57 @@ from typing import Any
 
 from models.training.checkpoints import TrainingError
 from models.training.config import TrainConfig
-from models.training.factory import device_of
-from models.training.sharding import Worker
-from pipeline.background import told_every
+from models.training.factory import training_device
+from models.training.sharding import TrainingWorker
+from pipeline.background import run_every
 from pipeline.cluster.session import ClusterError, cluster
 from pipeline.datasets.dataset import Dataset
-from pipeline.training.data import ArrowSegments, Prepared, blocks, contents
+from pipeline.training.data import ArrowSegments, SegmentKey, TrainingData, list_segments, load_into_ray
+from pipeline.training.setup import build_training, finish_training
+from pipeline.training.viewer import SilentViewer, Viewer
 
 STATE = "workers.json"
-"""File in `out` by which the first worker says how far it came."""
+"""File in `out` in which the first worker writes how far the training is."""
 
 
 @dataclass(frozen=True)
-class Work:
-    """What every worker is sent.
+class WorkerInput:
+    """The data that every worker receives.
 
     Attributes:
-        tables: references to the dataset's Arrow tables; None where sound is composed.
-        order: item, and number in it, of each segment.
+        config: what to train and how.
+        tables: references to the dataset's Arrow tables; None if sounds are composed.
+        order: keys of the segments in the dataset's order.
+        seconds, settings, contents: see `TrainingData`.
     """
 
     config: TrainConfig
     tables: list[Any] | None
-    order: list[tuple[str, int]]
+    order: list[SegmentKey]
     seconds: list[float]
-    facts: dict[str, Any]
+    settings: dict[str, Any]
     contents: str
 
 
-def train_on_ray(config: TrainConfig, prepared: Prepared | None, viewer: Any, address: str | None) -> tuple[bool, int]:
-    """Train in Ray's workers: the same losses as one worker has, up to rounding.
+def train_on_ray(
+    config: TrainConfig, data: TrainingData | None, viewer: Viewer, address: str | None
+) -> tuple[bool, int]:
+    """Trains in Ray's workers; the losses are those of a training with one worker, up to rounding.
 
-    Checkpoints, losses and weights are the first worker's; `out` must be a folder that all nodes share.
+    The first worker writes checkpoints, losses and weights; `out` must be a folder that all nodes share.
+
+    Args:
+        config: what to train and how.
+        data: the dataset; None if sounds are composed.
+        viewer: shows the losses.
+        address: a Ray cluster; one is started on this machine if left out.
 
     Returns:
-        Whether the last step is done, and how many are.
+        Whether the last step is done, and the number of steps that are done.
 
     Raises:
         TrainingError: a worker failed, there are fewer GPUs than workers ask for, or `out` is not shared.
-        ClusterError: no such cluster.
+        ClusterError: there is no such cluster.
     """
     os.environ.setdefault("RAY_TRAIN_V2_ENABLED", "1")
     with cluster(address):
@@ -66,128 +78,122 @@ def train_on_ray(config: TrainConfig, prepared: Prepared | None, viewer: Any, ad
         if config.device == "cuda" and not use_gpu:
             raise TrainingError(f"training: {config.workers} workers want as many GPUs, the cluster has {gpus:g}")
         each = max(1.0, cpus // config.workers) if cpus >= config.workers else cpus / config.workers
-        work = _work(replace(config, device="cuda" if use_gpu else "cpu"), prepared)
+        worker_input = _worker_input(replace(config, device="cuda" if use_gpu else "cpu"), data)
         (config.out / STATE).unlink(missing_ok=True)
         trainer = TorchTrainer(
-            _trained,
-            train_loop_config={"work": work},
+            _run_worker,
+            train_loop_config={"input": worker_input},
             scaling_config=ScalingConfig(
-                num_workers=config.workers, use_gpu=use_gpu, resources_per_worker={"CPU": _fitting(each, ray)}
+                num_workers=config.workers, use_gpu=use_gpu, resources_per_worker={"CPU": _at_most_one_node(each, ray)}
             ),
             run_config=RunConfig(
                 name="train",
                 storage_path=str(config.out / ".ray"),
-                # A worker that fits nowhere would be waited for without end.
+                # Without these limits Ray would wait forever for a node that a worker fits on.
                 failure_config=FailureConfig(max_failures=0, controller_failure_limit=0),  # type: ignore[call-arg]
             ),
         )
         try:
-            with followed(config.out / "losses.jsonl", viewer):
+            with follow_losses(config.out / "losses.jsonl", viewer):
                 trainer.fit()
-        except Exception as fault:  # what a worker raised comes wrapped in several kinds
-            raise _explained(fault) from fault
+        except Exception as error:  # Ray wraps what a worker raised in exceptions of several types
+            raise _one_line_error(error) from error
     try:
         state = json.loads((config.out / STATE).read_text(encoding="utf-8"))
-    except OSError as fault:
+    except OSError as error:
         raise TrainingError(
             f"{config.out} must be a folder that all nodes share: the workers wrote elsewhere"
-        ) from fault
+        ) from error
     return bool(state["done"]), int(state["step"])
 
 
-def _fitting(each: float, ray: Any) -> float:
-    """No more processors than the largest node has."""
-    return min(each, max(node["Resources"].get("CPU", 1) for node in ray.nodes() if node["Alive"]))
+def _at_most_one_node(cpus: float, ray: Any) -> float:
+    """Returns a number of processors, but at most as many as the largest node has."""
+    return min(cpus, max(node["Resources"].get("CPU", 1) for node in ray.nodes() if node["Alive"]))
 
 
-def _work(config: TrainConfig, prepared: Prepared | None) -> Work:
-    if prepared is None:
-        return Work(config, None, [], [], {}, "")
-    if not isinstance(prepared.segments, Dataset):
+def _worker_input(config: TrainConfig, data: TrainingData | None) -> WorkerInput:
+    if data is None:
+        return WorkerInput(config, None, [], [], {}, "")
+    if not isinstance(data.segments, Dataset):
         raise TrainingError("training: several workers read a prepared dataset; packed segments are for one")
-    dataset = prepared.segments
-    order = [key for key, _ in contents(dataset)]
-    seconds, facts = list(prepared.seconds), dict(prepared.facts)
-    return Work(config, blocks(config, dataset), order, seconds, facts, prepared.contents)
+    order = [key for key, _ in list_segments(data.segments)]
+    tables = load_into_ray(config, data.segments)
+    return WorkerInput(config, tables, order, list(data.seconds), dict(data.settings), data.contents)
 
 
-def _trained(given: Mapping[str, Any]) -> None:
-    """What a worker does."""
+def _run_worker(loop_config: Mapping[str, Any]) -> None:
+    """Trains in one worker of Ray Train; the first one also writes the weights and the state."""
     import ray
     import ray.train
     import ray.train.torch
 
-    from pipeline.training.launch import finish, training_of
-
-    work: Work = given["work"]
+    given: WorkerInput = loop_config["input"]
     context = ray.train.get_context()
-    worker = Worker(context.get_world_rank(), context.get_world_size())
-    prepared = None
-    if work.tables is not None:
-        segments = ArrowSegments(ray.get(work.tables), work.order)
-        prepared = Prepared(segments, work.seconds, work.facts, work.contents)
-    config = work.config
-    if device_of(config).type == "cuda":
+    worker = TrainingWorker(context.get_world_rank(), context.get_world_size())
+    data = None
+    if given.tables is not None:
+        segments = ArrowSegments(ray.get(given.tables), given.order)
+        data = TrainingData(segments, given.seconds, given.settings, given.contents)
+    config = given.config
+    if training_device(config).type == "cuda":
         import torch
 
         torch.cuda.set_device(ray.train.torch.get_device())
-    training = training_of(config, prepared, Unseen(), worker)
+    # The person's terminal is elsewhere: `follow_losses` reads there what the first worker writes to `losses.jsonl`.
+    training = build_training(config, data, SilentViewer(), worker)
     done = training.trainer.run()
     if worker.first:
         if done:
-            finish(config, training, prepared)
+            finish_training(config, training, data)
         state = {"done": done, "step": training.trainer.step}
         (config.out / STATE).write_text(json.dumps(state), encoding="utf-8")
 
 
-class Unseen:
-    """A worker's viewer: the person's terminal is elsewhere, and reads `losses.jsonl`."""
-
-    def composed(self, done: int, total: int) -> None:
-        """Composed before."""
-
-    def told(self, step: int, values: Mapping[str, float]) -> None:
-        """Written to `losses.jsonl` already."""
-
-
-def _explained(fault: BaseException) -> Exception:
-    """What the first failing worker said, in one line."""
-    if isinstance(fault, TrainingError | ClusterError):
-        return fault
-    failures = getattr(fault, "worker_failures", None)
-    found: BaseException = next(iter(failures.values())) if failures else fault
-    seen: BaseException | None = found
-    while seen is not None:
-        if isinstance(seen, TrainingError):
-            return TrainingError(str(seen).splitlines()[0])
-        seen = getattr(seen, "cause", None) or seen.__cause__
-    lines = [line.strip() for line in str(found).splitlines() if line.strip()]
+def _one_line_error(error: BaseException) -> Exception:
+    """Returns an error with what the first failing worker said, in one line."""
+    if isinstance(error, TrainingError | ClusterError):
+        return error
+    failures = getattr(error, "worker_failures", None)
+    first: BaseException = next(iter(failures.values())) if failures else error
+    cause: BaseException | None = first
+    while cause is not None:
+        if isinstance(cause, TrainingError):
+            return TrainingError(str(cause).splitlines()[0])
+        cause = getattr(cause, "cause", None) or cause.__cause__
+    lines = [line.strip() for line in str(first).splitlines() if line.strip()]
     own = [line.partition("TrainingError: ")[2] for line in lines if "TrainingError: " in line]
     if own:
         return TrainingError(own[-1])
     return TrainingError(
-        f"a worker failed: {(lines or [type(found).__name__])[-1][:300]}; the last checkpoint is kept, start again"
+        f"a worker failed: {(lines or [type(first).__name__])[-1][:300]}; the last checkpoint is kept, start again"
     )
 
 
 @contextmanager
-def followed(losses: Path, viewer: Any, interval: float = 1.0) -> Iterator[None]:
-    """Tell the viewer the last line of `losses.jsonl` whenever there is a new one, until the work inside is done."""
-    told = int((_last(losses) or {"step": -1})["step"])
+def follow_losses(losses: Path, viewer: Viewer, interval: float = 1.0) -> Iterator[None]:
+    """Shows the viewer the last line of `losses.jsonl` whenever it is a new one, until the block ends.
 
-    def tell() -> None:
-        nonlocal told
-        values = _last(losses)
-        if values and values["step"] > told:
-            told = int(values.pop("step"))
-            viewer.told(told, values)
+    Args:
+        losses: the file.
+        viewer: receives the losses.
+        interval: seconds between two looks at the file.
+    """
+    shown = int((_last_line(losses) or {"step": -1})["step"])
 
-    with told_every(interval, tell):
+    def show_new() -> None:
+        nonlocal shown
+        values = _last_line(losses)
+        if values and values["step"] > shown:
+            shown = int(values.pop("step"))
+            viewer.on_losses(shown, values)
+
+    with run_every(interval, show_new):
         yield
 
 
-def _last(losses: Path) -> dict[str, float] | None:
-    """The last whole line."""
+def _last_line(losses: Path) -> dict[str, float] | None:
+    """Returns the last complete line of `losses.jsonl`, or None if there is none."""
     with suppress(OSError, ValueError, IndexError), losses.open("rb") as file:
         file.seek(max(0, losses.stat().st_size - 4096))
         data = file.read()

@@ -1,47 +1,44 @@
-"""A picture of trainings: `python -m stages.plots.losses OUT.png NAME=FOLDER ...`, a panel for each folder's losses."""
+"""Draws the losses of trainings, a panel for each: `diff-v2m experiment plot-losses OUT.png NAME=FOLDER ...`."""
 
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
+
+from stages.plots.png import write_png
 
 PANEL_WIDTH, PANEL_HEIGHT, MARGIN = 520, 300, 56
 BACKGROUND, INK, SOFT = (22, 18, 16), (236, 232, 228), (110, 100, 94)  # blue, green, red
 COLORS = ((80, 190, 255), (215, 200, 90), (140, 220, 140), (200, 140, 240), (120, 160, 250), (170, 170, 170))
 LEFT_OUT = {"step", "rate", "gradient", "prior", "loss", "logit_scale"}
 SMOOTHING = 0.8
-"""How much of the value before stays in the drawn line."""
+"""Share of the value before that stays in the drawn line."""
 
 
 def draw_losses(trainings: dict[str, Path], path: Path) -> None:
-    """Write a PNG with the losses of each training over its steps, every loss from its greatest value down to 0.
+    """Writes a PNG with the losses of each training over its steps; the axis of each loss ends at its greatest value.
 
     Args:
-        trainings: title -> folder with `losses.jsonl`.
-        path: of the PNG.
+        trainings: the folder of each training, with its `losses.jsonl`, by title.
+        path: the PNG file.
 
     Raises:
         OSError: a file cannot be read or written.
     """
-    import cv2
-
     canvas = np.full(
         (PANEL_HEIGHT + 2 * MARGIN, (PANEL_WIDTH + MARGIN) * len(trainings) + MARGIN, 3), BACKGROUND, np.uint8
     )
     for number, (title, folder) in enumerate(trainings.items()):
         lines = (folder / "losses.jsonl").read_text(encoding="utf-8").splitlines()
         _panel(canvas, MARGIN + number * (PANEL_WIDTH + MARGIN), title, [json.loads(line) for line in lines])
-    done, data = cv2.imencode(".png", canvas)
-    if not done:
-        raise OSError(f"cannot write a picture to {path}")
-    path.write_bytes(data.tobytes())
+    write_png(path, canvas)
 
 
 def _panel(canvas: npt.NDArray[np.uint8], left: int, title: str, rows: list[dict[str, float]]) -> None:
+    """Draws the panel of one training from the lines of its `losses.jsonl`."""
     import cv2
 
     bottom, last = MARGIN + PANEL_HEIGHT, rows[-1]["step"]
@@ -49,7 +46,7 @@ def _panel(canvas: npt.NDArray[np.uint8], left: int, title: str, rows: list[dict
     write_text(canvas, title, left, MARGIN - 18, 0.6, INK)
     write_text(canvas, f"{last:g} steps", left + PANEL_WIDTH - 90, bottom + 24, 0.45, SOFT)
     names = [name for name in rows[0] if name not in LEFT_OUT and not name.startswith("seconds")]
-    names = names if len(names) > 1 else ["loss", *names]  # the whole where it has no parts
+    names = names if len(names) > 1 else ["loss", *names]  # the total is drawn only where it has no parts
     for name, color in zip(names, COLORS, strict=False):
         values = _smooth([row[name] for row in rows if name in row])
         steps = [row["step"] for row in rows if name in row]
@@ -71,11 +68,7 @@ def _smooth(values: list[float]) -> list[float]:
 def write_text(
     canvas: npt.NDArray[np.uint8], words: str, x: int, y: int, size: float, color: tuple[int, int, int]
 ) -> None:
-    """Words at a place in pixels, their baseline's left end."""
+    """Writes words on the canvas; `x`, `y` are the pixels of the left end of their baseline."""
     import cv2
 
     cv2.putText(canvas, words, (x, y), cv2.FONT_HERSHEY_SIMPLEX, size, color, 1, cv2.LINE_AA)
-
-
-if __name__ == "__main__":
-    draw_losses({name: Path(folder) for name, _, folder in (a.partition("=") for a in sys.argv[2:])}, Path(sys.argv[1]))

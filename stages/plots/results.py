@@ -1,25 +1,26 @@
-"""A picture of scored videos: `python -m stages.plots.results FOLDER OUT.png`, one below the other.
+"""Draws scored videos, one below the other: `diff-v2m experiment plot-results FOLDER OUT.png`.
 
-For each video the spectrogram of its soundtrack, the music's onsets, the rhythm that the picture asked for, the cuts.
+For each video: the spectrogram of its soundtrack, the onsets of the music, the requested rhythm, and the cuts.
 """
 
 from __future__ import annotations
 
 import json
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
+from stages.plots.png import write_png
+
 PIXELS = 1100
-"""Width of the picture."""
+"""Width of the picture in pixels."""
 
 
 def draw_scored(folder: Path, path: Path) -> int:
-    """Write a PNG of the results in a folder, as `score` and `demo` leave them.
+    """Writes a PNG of the results that `score` or `demo` has left in a folder.
 
     Returns:
-        How many there are.
+        The number of results.
 
     Raises:
         OSError: there are none, or a file cannot be read or written.
@@ -29,7 +30,7 @@ def draw_scored(folder: Path, path: Path) -> int:
     import soundfile
     import torch
 
-    from stages.plots.spectrogram import draw
+    from stages.plots.spectrogram import draw_spectrogram
 
     panels: list[Any] = []
     with tempfile.TemporaryDirectory() as scratch:
@@ -37,22 +38,15 @@ def draw_scored(folder: Path, path: Path) -> int:
             sound = sidecar.with_suffix(".wav")
             if not sound.is_file():
                 continue
-            facts = json.loads(sidecar.read_text(encoding="utf-8"))
+            entries = json.loads(sidecar.read_text(encoding="utf-8"))
             audio, _ = soundfile.read(sound, dtype="float32", always_2d=True)
             panel = Path(scratch) / "panel.png"
-            rhythm = torch.tensor(facts["rhythm"]).reshape(len(facts["rhythm"]), -1)[:, 0]
-            draw(torch.from_numpy(audio.T.copy()), rhythm, facts["cuts"], panel, sidecar.stem, rate=1.0)
+            rhythm = torch.tensor(entries["rhythm"]).reshape(len(entries["rhythm"]), -1)[:, 0]
+            draw_spectrogram(torch.from_numpy(audio.T.copy()), rhythm, entries["cuts"], panel, sidecar.stem, rate=1.0)
             panels.append(cv2.imread(str(panel)))
     if not panels:
         raise OSError(f"no scored videos in {folder}: expected .wav and .json files side by side")
-    whole = np.concatenate(panels)
-    size = (PIXELS, round(PIXELS * whole.shape[0] / whole.shape[1]))
-    done, data = cv2.imencode(".png", cv2.resize(whole, size, interpolation=cv2.INTER_AREA))
-    if not done:
-        raise OSError(f"cannot write a picture to {path}")
-    path.write_bytes(data.tobytes())
+    picture = np.concatenate(panels)
+    size = (PIXELS, round(PIXELS * picture.shape[0] / picture.shape[1]))
+    write_png(path, cv2.resize(picture, size, interpolation=cv2.INTER_AREA).astype(np.uint8))
     return len(panels)
-
-
-if __name__ == "__main__":
-    draw_scored(Path(sys.argv[1]), Path(sys.argv[2]))

@@ -1,4 +1,4 @@
-"""A picture of music: its spectrogram, the rhythm that was asked for, the onsets that came, and the film's cuts."""
+"""Draws music: its spectrogram, the requested rhythm, the onsets that were generated, and the cuts of the video."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import numpy.typing as npt
 
+from stages.plots.png import write_png
+
 if TYPE_CHECKING:
     from torch import Tensor
 
@@ -20,22 +22,18 @@ LEFT, RIGHT, TOP, GAP = 84, 28, 64, 62
 SPECTRUM, CURVES = 360, 196
 """Heights of the two panels, in pixels."""
 SCALE = 2
-"""Drawn so many times as large, then reduced: lines and letters come out smooth."""
+"""Factor by which everything is drawn larger and then reduced, so that lines and letters are smooth."""
 
 BACKGROUND, PANEL, GRID = (22, 18, 16), (34, 28, 25), (64, 55, 50)  # blue, green, red
 INK, SOFT = (236, 232, 228), (168, 158, 150)
-ASKED, CAME, CUT = (80, 190, 255), (215, 200, 90), (245, 245, 245)
+REQUESTED, GENERATED, CUT = (80, 190, 255), (215, 200, 90), (245, 245, 245)
 
 BANDS, LOWEST_DB = 128, -70.0
 MARKS = (100, 300, 1000, 3000, 10000)
-"""Hz that are marked at the spectrogram."""
+"""Frequencies in Hz that are marked beside the spectrogram."""
 
 
-class PictureError(OSError):
-    """The picture cannot be written."""
-
-
-def draw(
+def draw_spectrogram(
     audio: Tensor,
     curve: Tensor | None,
     cuts: Sequence[float],
@@ -43,18 +41,22 @@ def draw(
     title: str = "",
     rate: float | None = None,
 ) -> None:
-    """Write a PNG of 1600 x 736 pixels.
+    """Writes a PNG of 1600 x 736 pixels.
 
-    Above: the log-mel spectrogram in dB below its greatest value. Below: the asked rhythm filled, the music's onset
-    strength as a line, both scaled to fill the panel. Cuts are dashed lines through both.
+    The upper panel is the log-mel spectrogram in dB below its greatest value. The lower panel has the requested rhythm
+    as an area and the onset strength of the music as a line, both scaled to fill the panel. Cuts are dashed lines
+    through both panels.
 
     Args:
-        audio: [samples] or [channels, samples], 44.1 kHz.
-        curve: the asked rhythm over the whole audio, [values] or [channels, values], of which the first is drawn.
-        cuts: seconds.
-        path: of the PNG.
-        title: in ASCII.
-        rate: values a second of the curve; it covers the audio if left out.
+        audio: [samples] or [channels, samples] at 44.1 kHz.
+        curve: the requested rhythm over the whole audio, [values] or [channels, values]; the first channel is drawn.
+        cuts: times of the cuts in seconds.
+        path: the PNG file.
+        title: a title in ASCII.
+        rate: values of the curve per second; if left out, the curve covers the whole audio.
+
+    Raises:
+        OSError: the file cannot be written.
     """
     import cv2
 
@@ -71,18 +73,14 @@ def draw(
         x = WIDTH - RIGHT - 150
         _dashes(canvas, x, 22, 46)
         _text(canvas, "cuts of the film", x + 12, 40, 0.55, SOFT)
-    picture = cv2.resize(canvas, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA)
-    done, data = cv2.imencode(".png", picture)
-    if not done:
-        raise PictureError(f"cannot write a picture to {path}")
-    path.write_bytes(data.tobytes())
+    write_png(path, cv2.resize(canvas, (WIDTH, HEIGHT), interpolation=cv2.INTER_AREA).astype(np.uint8))
 
 
 def _spectrogram(canvas: Canvas, audio: Tensor) -> None:
-    """Mel bands of the upper panel, with their frequencies."""
+    """Draws the mel bands of the upper panel, with the marks of their frequencies."""
     import cv2
 
-    from models.features.audio import SAMPLE_RATE, decibels, mel_power
+    from models.features.audio import SAMPLE_RATE, decibels, hertz_to_mel, mel_power
 
     level = decibels(mel_power(audio, SAMPLE_RATE, BANDS, high=SAMPLE_RATE / 2)).cpu().numpy()
     shade = np.clip((level - level.max()) / -LOWEST_DB + 1, 0, 1)
@@ -90,46 +88,49 @@ def _spectrogram(canvas: Canvas, audio: Tensor) -> None:
     size = (_width() * SCALE, SPECTRUM * SCALE)
     _inside(canvas, TOP, SPECTRUM)[:] = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
     for hertz in MARKS:
-        y = TOP + SPECTRUM - round(SPECTRUM * _mel(hertz) / _mel(SAMPLE_RATE / 2))
+        y = TOP + SPECTRUM - round(SPECTRUM * hertz_to_mel(hertz) / hertz_to_mel(SAMPLE_RATE / 2))
         name = f"{hertz // 1000} kHz" if hertz >= 1000 else f"{hertz} Hz"
         _line(canvas, LEFT - 6, y, LEFT, y, SOFT)
         _text(canvas, name, LEFT - 12, y + 5, 0.45, SOFT, right=True)
 
 
 def _curves(canvas: Canvas, top: int, audio: Tensor, curve: Tensor | None, rate: float | None) -> None:
-    """The asked rhythm and the onset strength of the lower panel."""
+    """Draws the requested rhythm and the onset strength of the lower panel."""
     import cv2
 
     from models.features.audio import SAMPLE_RATE, onset_strength
-    from models.features.rhythm_curve import START
+    from models.features.rhythm_curve import EDGE_FRAMES
 
     _inside(canvas, top, CURVES)[:] = PANEL
     for part in (0.25, 0.5, 0.75):
         y = top + round(CURVES * part)
         _line(canvas, LEFT, y, WIDTH - RIGHT, y, GRID)
     strength = onset_strength(audio).double().cpu().numpy()
-    strength[:START] = 0
+    strength[:EDGE_FRAMES] = 0
     if curve is not None:
         first = (curve if curve.ndim == 1 else curve[0]).double().cpu().numpy()
-        lasting = len(first) / rate if rate else audio.shape[-1] / SAMPLE_RATE
-        points = _points(first, top, lasting * SAMPLE_RATE / audio.shape[-1], steps=True)
+        seconds = len(first) / rate if rate else audio.shape[-1] / SAMPLE_RATE
+        points = _points(first, top, seconds * SAMPLE_RATE / audio.shape[-1], steps=True)
         base = np.array([[points[-1, 0], top + CURVES], [points[0, 0], top + CURVES]]) * [1, SCALE]
         fill = canvas.copy()
-        cv2.fillPoly(fill, [np.concatenate((points, base)).astype(np.int32)], ASKED)
+        cv2.fillPoly(fill, [np.concatenate((points, base)).astype(np.int32)], REQUESTED)
         canvas[:] = cv2.addWeighted(fill, 0.45, canvas, 0.55, 0)
-        cv2.polylines(canvas, [points], False, ASKED, SCALE, cv2.LINE_AA)
-    cv2.polylines(canvas, [_points(strength, top)], False, CAME, SCALE, cv2.LINE_AA)
-    _text(canvas, "onset strength of the music", LEFT, top - 14, 0.55, CAME)
+        cv2.polylines(canvas, [points], False, REQUESTED, SCALE, cv2.LINE_AA)
+    cv2.polylines(canvas, [_points(strength, top)], False, GENERATED, SCALE, cv2.LINE_AA)
+    _text(canvas, "onset strength of the music", LEFT, top - 14, 0.55, GENERATED)
     if curve is not None:
-        _text(canvas, "asked rhythm", LEFT + 290, top - 14, 0.55, ASKED)
+        _text(canvas, "asked rhythm", LEFT + 290, top - 14, 0.55, REQUESTED)
 
 
 def _points(
     values: npt.NDArray[np.float64], top: int, share: float = 1.0, steps: bool = False
 ) -> npt.NDArray[np.int32]:
-    """A curve over a share of the panel's width, its greatest value near the top: [points, 2], x and y on the canvas.
+    """Returns the points [points, 2], x and y on the canvas, of a curve whose greatest value is near the panel's top.
 
-    What goes beyond the panel is cut off.
+    Args:
+        top: upper edge of the panel in pixels.
+        share: share of the panel's width that the curve takes; what goes beyond the panel is cut off.
+        steps: whether to draw steps in place of lines from value to value.
     """
     height = np.maximum(values, 0) / max(float(values.max(initial=0.0)), 1e-9)
     edges = LEFT + (np.arange(len(values) + 1) / max(len(values), 1) * share).clip(max=1) * _width()
@@ -147,7 +148,7 @@ def _cuts(canvas: Canvas, below: int, cuts: Sequence[float], seconds: float) -> 
 
 
 def _times(canvas: Canvas, bottom: int, seconds: float) -> None:
-    """Marks every so many seconds below both panels."""
+    """Draws marks at regular times below both panels: at most 17 of them."""
     step = next((s for s in (0.5, 1, 2, 5, 10, 20, 30, 60) if seconds / s <= 16), math.ceil(seconds / 16))
     for n in range(math.floor(seconds / step + 1e-9) + 1):
         x = LEFT + round(n * step / seconds * _width())
@@ -161,7 +162,7 @@ def _width() -> int:
 
 
 def _inside(canvas: Canvas, top: int, height: int) -> Canvas:
-    """The part of the canvas that a panel takes."""
+    """Returns the part of the canvas that a panel takes."""
     return canvas[top * SCALE : (top + height) * SCALE, LEFT * SCALE : (WIDTH - RIGHT) * SCALE]
 
 
@@ -186,15 +187,10 @@ def _text(
     right: bool = False,
     middle: bool = False,
 ) -> None:
-    """Words on the line y, from x on, or ending or centered there."""
+    """Writes words on the line `y` so that they begin at `x`, or end there (`right`), or are centered (`middle`)."""
     import cv2
 
     face, thick = cv2.FONT_HERSHEY_SIMPLEX, 2
     (width, _), _ = cv2.getTextSize(words, face, size * SCALE, thick)
     start = x * SCALE - (width if right else width // 2 if middle else 0)
     cv2.putText(canvas, words, (start, y * SCALE), face, size * SCALE, color, thick, cv2.LINE_AA)
-
-
-def _mel(hertz: float) -> float:
-    """Slaney's mel scale, as the bands have it."""
-    return 3 * hertz / 200 if hertz < 1000 else 15 + 27 * math.log(hertz / 1000) / math.log(6.4)

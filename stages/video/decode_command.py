@@ -1,33 +1,39 @@
-"""The command that decodes one video with ffmpeg, in one pass."""
+"""The ffmpeg command that decodes a video in one pass."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-from stages.video import ffmpeg as child
-from stages.video.frame_reader import COLOR_SIZE, FIRST_OF_SECOND, PACE_SIZE, TICK
-from stages.video.validation import DecodeSettings
+from stages.video.decode_settings import DecodeSettings
+from stages.video.ffmpeg import media_input
+from stages.video.frame_reader import COLOR_SIZE, FIRST_OF_SECOND, MOTION_SIZE, TICK
 
 
-def command(path: Path, settings: DecodeSettings, *, times: str, pace: str, clip: str, color: str) -> list[str]:
-    """ffmpeg's arguments: one input, one graph, and an output for each of the four urls.
+def decode_command(
+    path: Path, settings: DecodeSettings, *, times: str, motion: str, clip: str, color: str
+) -> list[str]:
+    """Returns ffmpeg's arguments: one input, one graph, and an output for each of the four urls.
 
-    `times` gets a line for every frame (its stream 0), every packet of the film (1) and of all streams (the rest);
-    `pace` gets small BGR frames of every frame, `clip` and `color` the RGB frames of each second.
+    Args:
+        times: gets a line for every frame (stream 0 of this output), every packet of the video stream (stream 1) and
+            every packet of all streams (the rest).
+        motion: gets every frame as a small BGR frame.
+        clip: gets the RGB frame of each second for the image encoder.
+        color: gets the RGB frame of each second for the color histogram.
     """
     import ffmpeg
 
-    source = child.media_input(str(path), threads=settings.threads, max_pixels=settings.max_pixels)
+    source = media_input(str(path), threads=settings.threads, max_pixels=settings.max_pixels)
     every, some = (branch := source["V:0"].filter_multi_output("split"))[0], branch[1]
-    small = every.filter("scale", *PACE_SIZE, flags="fast_bilinear").filter("format", "bgr24")
+    small = every.filter("scale", *MOTION_SIZE, flags="fast_bilinear").filter("format", "bgr24")
     small = small.filter_multi_output("split")
-    # Copies of the last frame, up to the next second at least, so that it comes out even if it is late.
+    # The last frame is repeated at least up to the next whole second, so that a second that begins after it has one.
     some = some.filter("tpad", stop_mode="clone", stop_duration=1.1).filter("tpad", stop_mode="clone", stop=1)
     some = some.filter("select", FIRST_OF_SECOND).filter_multi_output("split")
     side = settings.clip_size
-    # As CLIP's own preprocessing: the shorter side to the size by Catmull-Rom cubics, then the middle. What lies far
-    # outside the middle goes first, or a strip of a picture would be scaled to a huge one.
+    # As in CLIP's own preprocessing: the shorter side is scaled to the size by Catmull-Rom cubics, then the middle is
+    # taken. What lies far outside the middle is cropped first, or a narrow strip would be scaled to a huge frame.
     shape = "iw*sar/ih"
     square = (
         some[0]
@@ -46,11 +52,12 @@ def command(path: Path, settings: DecodeSettings, *, times: str, pace: str, clip
     tiny = some[1].filter("scale", COLOR_SIZE, COLOR_SIZE, flags="bilinear+accurate_rnd+full_chroma_int")
     raw: dict[str, Any] = {"f": "rawvideo", "fps_mode": "passthrough", "threads": 1}
     clock = {"f": "framecrc", "fps_mode:v:0": "passthrough", "enc_time_base:v:0": "filter", "c:v:0": "wrapped_avframe"}
-    copied = {"c": "copy", "flush_packets": 1, "max_interleave_delta": 1}  # each line at once, in no order of streams
+    # Each line is written at once; streams do not wait for each other.
+    copied = {"c": "copy", "flush_packets": 1, "max_interleave_delta": 1}
     packets = [source["V:0"], source["v?"], source["a?"]]
     outputs = ffmpeg.merge_outputs(
         ffmpeg.output(small[0], *packets, times, **clock, **copied),
-        ffmpeg.output(small[1], pace, **raw),
+        ffmpeg.output(small[1], motion, **raw),
         ffmpeg.output(square, clip, **raw),
         ffmpeg.output(tiny.filter("format", "rgb24"), color, **raw),
     )

@@ -1,7 +1,7 @@
-"""The bundled ffmpeg as a child process: bounded in time and memory, its outputs read while it runs.
+"""Runs the bundled ffmpeg as a child process: bounded in time and memory, its outputs read while it runs.
 
-Media files come from strangers, and native decoders have faults. They run here and nowhere else: in a child without
-our environment, our standard input or our memory, which is killed when it takes too long.
+Media files come from strangers, and native decoders have bugs. Decoders run here and nowhere else: in a child process
+without our environment, our standard input or our memory, which is killed when it takes too long.
 """
 
 from __future__ import annotations
@@ -25,13 +25,14 @@ log = logging.getLogger(__name__)
 
 Sink = Callable[[bytes], None]
 
-CHUNK = 1 << 20  # bytes, also the size asked for each pipe
-# Containers whose demuxer opens no second file. Playlists, globs, concat scripts and devices are not among them;
-# those of sound alone are, so that a song gets the error of a file without pictures.
+CHUNK = 1 << 20  # bytes of one read, and the size that each pipe is given if possible
+# Containers whose demuxer opens no second file. Playlists, globs, concat scripts and devices are not among them.
+# Containers of sound alone are, so that a song gets the error of a file without pictures.
 FORMATS = "mov,matroska,avi,flv,asf,mpeg,mpegts,mxf,ogg,wtv,wav,mp3,flac,aac"
 FLAGS = ("-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+info", "-y")
-# ffmpeg may go on and even end well after an allocation failed, with frames lost, so what it says counts.
-NO_MEMORY = ("Cannot allocate memory", "Resource temporarily unavailable")  # the latter of a thread's stack
+# After a failed allocation ffmpeg may continue, lose frames and still exit with 0, so its messages count. The second
+# message is what it says when there is no memory for the stack of a thread.
+NO_MEMORY = ("Cannot allocate memory", "Resource temporarily unavailable")
 
 
 class DeadlinePassed(Exception):
@@ -39,26 +40,26 @@ class DeadlinePassed(Exception):
 
 
 class MemoryExhausted(Exception):
-    """The child ended because it came to the bound of its memory."""
+    """The child ended because it reached the bound of its memory."""
 
 
 class Killed(Exception):
-    """The child was killed by others: by a system that was short of memory, or by somebody's hand."""
+    """Somebody else killed the child: a person, or a system that was short of memory."""
 
-    kind = "Killed"  # the error type of a row
+    kind = "Killed"  # the error type of the row in the ledger
 
 
 @dataclass(frozen=True)
 class Limits:
-    """What a child may take: `deadline` seconds of wall time, `memory` bytes of address space."""
+    """Bounds of a child: `deadline` seconds of wall time, `memory` bytes of address space."""
 
     deadline: float
     memory: int
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """How a child ended: its exit `code` (negative: the signal that ended it), its `log` with a level on each line."""
+class FfmpegResult:
+    """The result of a child: its exit `code` (negative: the signal that ended it), and its `log` with levels."""
 
     code: int
     log: str
@@ -70,8 +71,8 @@ class Outcome:
         return [line.split(m, 1)[1].strip() for line in self.log.splitlines() for m in marks if m in line]
 
 
-class Log:
-    """What the child says on its standard error: the beginning and the end of it, so that it cannot fill the memory."""
+class BoundedLog:
+    """The child's standard error: only its beginning and its end are kept, so that it cannot fill the memory."""
 
     def __init__(self, keep: int = 256 << 10) -> None:
         self._keep = keep
@@ -79,6 +80,7 @@ class Log:
         self._tail = bytearray()
 
     def __call__(self, chunk: bytes) -> None:
+        """Takes the next bytes."""
         room = self._keep - len(self._head)
         self._head += chunk[:room] if room > 0 else b""
         self._tail += chunk[max(room, 0) :]
@@ -87,21 +89,22 @@ class Log:
 
     @property
     def text(self) -> str:
-        """All that was kept, as text."""
+        """The text that was kept."""
         return (self._head + self._tail).decode("utf-8", "replace")
 
 
 class Pipe:
-    """A pipe that the child writes to: `url` names it among ffmpeg's outputs, `sink` gets its bytes as they come."""
+    """A pipe that the child writes to. `url` is its name as an output of ffmpeg; `sink` gets the bytes as they come."""
 
     def __init__(self, sink: Sink) -> None:
         self.sink = sink
         self.reader, self.writer = os.pipe()
-        with contextlib.suppress(OSError):  # a full quota of pipe memory only costs speed
+        with contextlib.suppress(OSError):  # a used-up quota of pipe memory only costs speed
             fcntl.fcntl(self.writer, getattr(fcntl, "F_SETPIPE_SZ", 1031), CHUNK)
 
     @property
     def url(self) -> str:
+        """The pipe's name in the arguments of ffmpeg."""
         return f"pipe:{self.writer}"
 
     def __enter__(self) -> Pipe:
@@ -114,18 +117,18 @@ class Pipe:
             self.reader = -1
 
     def close_writer(self) -> None:
-        """Leave the child alone with the writing end, so that its end is the end of the pipe."""
+        """Closes our copy of the writing end, so that the pipe ends when the child does."""
         if self.writer >= 0:
             os.close(self.writer)
             self.writer = -1
 
 
 @functools.cache
-def binary() -> str:
-    """Path of the ffmpeg that comes with imageio-ffmpeg.
+def ffmpeg_binary() -> str:
+    """Returns the path of the ffmpeg that comes with imageio-ffmpeg.
 
-    That library would run it first, to see whether it works, and remember a failure for ever, even that of a child that
-    somebody killed.
+    It is looked up here because that library would run it first, to see whether it works, and remember a failure
+    forever, even if somebody just killed that child.
     """
     import imageio_ffmpeg
 
@@ -134,51 +137,53 @@ def binary() -> str:
 
 
 def media_input(path: str | os.PathLike[str], **options: Any) -> Any:
-    """The ffmpeg-python input of one local media file that came from a stranger.
+    """Returns the ffmpeg-python input for one local media file that came from a stranger.
 
-    The `file:` prefix makes every name harmless (leading dashes, colons, quotes, newlines); the whitelists keep the
-    file from opening another one or the network.
+    The `file:` prefix makes every name harmless (leading dashes, colons, quotes, newlines). The whitelists prevent that
+    the file makes ffmpeg open another file or the network.
     """
     import ffmpeg
 
     return ffmpeg.input("file:" + os.fspath(path), protocol_whitelist="file", format_whitelist=FORMATS, **options)
 
 
-def run(arguments: Sequence[str], limits: Limits, pipes: Sequence[Pipe] = (), output: Log | None = None) -> Outcome:
-    """Run ffmpeg to its end, feeding each pipe's sink with what it writes there.
+def run_ffmpeg(
+    arguments: Sequence[str], limits: Limits, pipes: Sequence[Pipe] = (), child_log: BoundedLog | None = None
+) -> FfmpegResult:
+    """Runs ffmpeg to its end and gives what it writes to each pipe to the pipe's sink.
 
     Args:
-        arguments: the command without its binary, as ffmpeg-python's `get_args` gives it.
+        arguments: the command without its binary, as ffmpeg-python's `get_args` returns it.
         limits: bounds of time and memory.
         pipes: made by the caller; the child's ends are closed here.
-        output: takes the child's log, for a sink that needs what ffmpeg said so far. What the child logged before it
-            wrote to a pipe is in here before that pipe's sink is called.
+        child_log: takes the child's log, for a sink that needs what ffmpeg has said so far. What the child logged
+            before it wrote to a pipe is in here before that pipe's sink is called.
 
     Returns:
-        Exit code and log. A code other than 0 is for the caller to judge.
+        Exit code and log. The caller decides what a code other than 0 means.
 
     Raises:
-        DeadlinePassed, MemoryExhausted: a bound was met.
-        Killed: it was not the child's own doing that it ended.
+        DeadlinePassed, MemoryExhausted: a bound was reached.
+        Killed: somebody else ended the child.
         Exception: whatever a sink raises. In every case the child is gone and nothing is left behind.
     """
-    output = output if output is not None else Log()
+    child_log = child_log if child_log is not None else BoundedLog()
     end = time.monotonic() + limits.deadline
     child = subprocess.Popen(
-        [binary(), *FLAGS, *arguments],
+        [ffmpeg_binary(), *FLAGS, *arguments],
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.PIPE,
         pass_fds=[pipe.writer for pipe in pipes],
         env={"LC_ALL": "C", "AV_LOG_FORCE_NOCOLOR": "1", "MALLOC_ARENA_MAX": "2"},
-        start_new_session=True,  # an interrupt at the terminal is ours to handle
+        start_new_session=True,  # so that an interrupt at the terminal reaches only us
     )
     assert child.stderr is not None
     try:
         _bound_memory(child.pid, limits.memory)
         for pipe in pipes:
             pipe.close_writer()
-        _drain({child.stderr.fileno(): output} | {pipe.reader: pipe.sink for pipe in pipes}, end)
+        _drain({child.stderr.fileno(): child_log} | {pipe.reader: pipe.sink for pipe in pipes}, end)
         code = child.wait(max(end - time.monotonic(), 0.001))
     except (TimeoutError, subprocess.TimeoutExpired):
         raise DeadlinePassed(f"ffmpeg was killed after {limits.deadline:g} s") from None
@@ -187,25 +192,25 @@ def run(arguments: Sequence[str], limits: Limits, pipes: Sequence[Pipe] = (), ou
             child.kill()
             child.wait()
         child.stderr.close()
-    outcome = Outcome(code, output.text)
-    if any(sign in line for line in outcome.errors for sign in NO_MEMORY):
+    result = FfmpegResult(code, child_log.text)
+    if any(message in line for line in result.errors for message in NO_MEMORY):
         raise MemoryExhausted(f"ffmpeg needed more than {limits.memory / 2**20:.0f} MiB of memory")
     if code == -signal.SIGKILL:
         raise Killed("ffmpeg was killed by somebody, or by a system short of memory: try again")
-    return outcome
+    return result
 
 
 def _drain(sinks: dict[int, Sink], end: float) -> None:
-    """Read every descriptor to its end; of those ready at one time, the first in `sinks` first."""
+    """Reads every descriptor to its end; of those that are ready together, the first in `sinks` is read first."""
     order = list(sinks)
     with selectors.DefaultSelector() as selector:
         for descriptor in order:
             selector.register(descriptor, selectors.EVENT_READ)
         while selector.get_map():
-            left = end - time.monotonic()
-            if left <= 0:
+            remaining = end - time.monotonic()
+            if remaining <= 0:
                 raise TimeoutError
-            ready = {key.fd for key, _ in selector.select(left)}
+            ready = {key.fd for key, _ in selector.select(remaining)}
             for descriptor in (d for d in order if d in ready):
                 chunk = os.read(descriptor, CHUNK)
                 if chunk:
@@ -215,7 +220,7 @@ def _drain(sinks: dict[int, Sink], end: float) -> None:
 
 
 def _bound_memory(process: int, limit: int) -> None:
-    """Bound a child's address space from outside: code between fork and exec is not safe in a process with threads."""
+    """Bounds a child's address space from outside: code between fork and exec is not safe in a process with threads."""
     if not hasattr(resource, "prlimit"):
         log.warning("this system cannot bound the memory of ffmpeg")
         return

@@ -1,6 +1,7 @@
-"""Pace: how a video changes from frame to frame, and what of it falls in each second.
+"""Motion: how much a video changes from frame to frame, and the cuts and visual beats of each second.
 
-`PaceMeter` reads every frame once, small; `scene_cuts` and `visual_beats` put its findings in bins of one second.
+`MotionMeter` reads every frame once, at a small size; `scene_cuts` and `visual_beats` put its results in bins of one
+second.
 """
 
 from __future__ import annotations
@@ -12,21 +13,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-CUT_THRESHOLD = 27.0  # PySceneDetect's own
-NOMINAL_RATE = Fraction(25)  # PySceneDetect wants one, though no time comes from it
-BEAT_PROMINENCE = 0.25  # of the difference curve scaled to [0, 1]
+CUT_THRESHOLD = 27.0  # PySceneDetect's default
+NOMINAL_RATE = Fraction(25)  # frames per second; PySceneDetect needs a rate, though no time is computed from it
+BEAT_PROMINENCE = 0.25  # prominence in the difference curve when that is scaled to [0, 1]
 SHORTEST_SCENE = 0.6  # seconds
 
 Times = npt.NDArray[np.float64]
 Curve = npt.NDArray[np.float32]
 
 
-class PaceMeter:
-    """Differences and cuts of a video whose small BGR frames come one by one with their true times.
+class MotionMeter:
+    """Measures differences and cuts of a video whose small BGR frames come one by one with their true times.
 
     Cuts are those of PySceneDetect's `ContentDetector` with the defaults of its application: threshold 27, scenes of at
-    least 0.6 s. Its library's default, 15 frames, is the same at 25 frames a second, but where frames are few or come
-    at no fixed rate it would swallow cuts seconds apart. (Source: scenedetect 0.7, `detect-content`.)
+    least 0.6 s. The default of its library, 15 frames, is the same at 25 frames per second, but at low or variable
+    frame rates it would suppress cuts that are seconds apart. (Source: scenedetect 0.7, `detect-content`.)
     """
 
     def __init__(self) -> None:
@@ -40,50 +41,50 @@ class PaceMeter:
         self._cuts: list[float] = []
 
     def add(self, frame: npt.NDArray[np.uint8], pts: int, time_base: Fraction) -> None:
-        """Take the next frame [height, width, 3], BGR, shown from `pts * time_base` seconds on."""
+        """Takes the next frame [height, width, 3], BGR, which is shown from `pts * time_base` seconds on."""
         from scenedetect.common import FrameTimecode, Timecode
 
         gray = self._cv2.cvtColor(frame, self._cv2.COLOR_BGR2GRAY)
-        before = self._gray if self._gray is not None else gray
-        self._differences.append(self._cv2.norm(gray, before, self._cv2.NORM_L1) / gray.size)
+        previous = self._gray if self._gray is not None else gray
+        self._differences.append(self._cv2.norm(gray, previous, self._cv2.NORM_L1) / gray.size)
         self._gray = gray
-        when = FrameTimecode(Timecode(pts, time_base), NOMINAL_RATE)
-        self._cuts += [cut.seconds for cut in self._detector.process_frame(when, frame)]
+        time = FrameTimecode(Timecode(pts, time_base), NOMINAL_RATE)
+        self._cuts += [cut.seconds for cut in self._detector.process_frame(time, frame)]
 
     @property
     def difference(self) -> Curve:
-        """[frames] mean absolute gray difference to the frame before, 0..255; 0 for the first."""
+        """Mean absolute gray difference to the frame before, 0..255: [frames]; 0 for the first."""
         return np.array(self._differences, np.float32)
 
     @property
     def cuts(self) -> Times:
-        """[cuts] seconds at which a new shot's first frame is shown, rising."""
+        """Times in seconds, rising, at which the first frame of a new shot is shown: [cuts]."""
         return np.array(self._cuts, np.float64)
 
 
 def second_of(times: npt.ArrayLike, seconds: int) -> npt.NDArray[np.int64]:
-    """The bin 0..seconds-1 of each time: its whole second; what lies outside goes to the first or the last bin."""
+    """Returns the bin 0..seconds-1 of each time: its whole second; times outside go to the first or the last bin."""
     return np.clip(np.floor(np.asarray(times, np.float64)), 0, seconds - 1).astype(np.int64)
 
 
 def scene_cuts(cuts: npt.ArrayLike, seconds: int) -> Curve:
-    """Whether a cut falls in each second: [seconds], 0 or 1, from cut times in seconds."""
+    """Returns whether a cut falls in each second, [seconds], 0 or 1, from cut times in seconds."""
     bins = np.zeros(seconds, np.float32)
     bins[second_of(cuts, seconds)] = 1.0
     return bins
 
 
 def visual_beats(times: Times, difference: Curve, seconds: int) -> Curve:
-    """The strongest visual beat of each second: [seconds], 0..1, 0 where there is none.
+    """Returns the strength of the strongest visual beat of each second: [seconds], 0..1, 0 where there is none.
 
-    The inter-frame difference curve is scaled to [0, 1] by its own least and greatest value; its peaks of prominence
-    at least 0.25 are the beats, and their height on that scale is their strength. The curve is taken to fall to its
-    least value after the end, so that a change at the very last frame counts. (Source: the visual beat of Diff-V2M,
-    arXiv 2511.09090; the prominence is the likely one of the released features.)
+    The curve of differences between frames is scaled to [0, 1] by its own least and greatest value. Its peaks with a
+    prominence of at least 0.25 are the beats, and their height on that scale is their strength. After the end the curve
+    is taken to fall to its least value, so that a change at the very last frame counts. (Source: the visual beat of
+    Diff-V2M, arXiv 2511.09090; the prominence is the likely one of the released features.)
 
     Args:
-        times: [frames] seconds.
-        difference: [frames] mean absolute difference to the frame before.
+        times: [frames] time of each frame in seconds.
+        difference: [frames] mean absolute difference of each frame to the frame before.
         seconds: number of bins.
     """
     from scipy.signal import find_peaks

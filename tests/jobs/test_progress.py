@@ -1,88 +1,114 @@
-"""What a person reads."""
+"""The display of progress: lines now and then, bars on a terminal."""
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
-from jobs.progress import Lines, Speed, printable, show_summary, state_of, waiting, whole
-from pipeline.scoring.run import Summary
-from pipeline.scoring.steps import STAGES
-from pipeline.scoring.workers import Progress
+from jobs import progress
+from jobs.progress import Bars, Lines, Part, megabytes_text, progress_display
+from tests.support.command_line import run_on_terminal
 
 
-def failed(number: int) -> dict[str, object]:
-    return {
-        "uri": f"/in/[bold]{number}\n.mp4",
-        "stage": "decode",
-        "error_type": "NotAVideo",
-        "error_message": "a text, not a video",
-        "state": "failed",
-        "seconds": {"decode": 0.5},
-    }
+class Clock:
+    """A clock that stands still until it is set."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+
+    def monotonic(self) -> float:
+        return self.now
 
 
-def test_summary_counts_and_escapes(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(progress, "time", clock)
+    return clock
+
+
+def test_a_line_at_most_every_few_seconds_and_always_the_last(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    display = Lines(interval=10.0)
+    for second in range(26):
+        clock.now = 1000.0 + second
+        display.update("clips", second, 25)
+    assert capsys.readouterr().err.splitlines() == [
+        "clips 0 of 25",
+        "clips 10 of 25",
+        "clips 20 of 25",
+        "clips 25 of 25",
+    ]
+
+
+def test_nothing_new_is_no_line(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    display = Lines(interval=10.0)
+    for _ in range(5):
+        clock.now += 60.0
+        display.update("clips", 3, 4, "some note")
+        display.update("clips", 3, 4, "another note")
+    display.update("clips", 4, 4)
+    display.update("clips", 4, 4)
+    assert capsys.readouterr().err.splitlines() == ["clips 3 of 4: some note", "clips 4 of 4"]
+
+
+def test_tasks_do_not_silence_each_other(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    display = Lines(interval=10.0)
+    display.update("clips", 1, 4)
+    clock.now += 1
+    display.update("films", 1, 2)
+    display.update("clips", 2, 4)
+    assert capsys.readouterr().err.splitlines() == ["clips 1 of 4", "films 1 of 2"]
+
+
+def test_after_an_announcement_tasks_begin_anew(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    display = Lines(interval=60.0)
+    for _ in range(2):
+        display.announce("2 to score")
+        clock.now += 59.0
+        display.update("", 1, 2, "1 of 2 done", {"decode": Part(2), "mux": Part(1)})
+        display.update("", 2, 2, "2 of 2 done", {"decode": Part(2), "mux": Part(2, "all there")})
+    lines = ["2 to score", "2 of 2 done (decode 2, mux 2)"]
+    assert capsys.readouterr().err.splitlines() == lines * 2
+
+
+def test_a_change_of_a_part_is_news(clock: Clock, capsys: pytest.CaptureFixture[str]) -> None:
+    display = Lines(interval=0.0)
+    for decoded in (1, 1, 2):
+        display.update("", 0, 2, "none done", {"decode": Part(decoded)})
+    assert capsys.readouterr().err.splitlines() == ["none done (decode 1)", "none done (decode 2)"]
+
+
+def test_bytes_are_written_in_megabytes(capsys: pytest.CaptureFixture[str]) -> None:
+    with progress_display(amount_text=megabytes_text) as display:
+        display.update("model.ckpt", 1_500_000, 3_000_000)
+    assert isinstance(display, Lines)
+    assert capsys.readouterr() == ("", "model.ckpt 1.5 of 3.0 MB\n")
+
+
+def test_bars_write_names_as_they_are(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "160")
-    summary = Summary(total=30, skipped=3)
-    for number in range(25):
-        summary.add(failed(number))
-    summary.add({"state": "done", "duration": 12.5, "seconds": {"decode": 0.5, "sample": 1.5}})
-    show_summary(summary, "s3://bucket/out", 61.0)
-    text = capsys.readouterr().out
-    assert "/in/[bold]0\\n.mp4" in text
-    assert "and 5 more; the ledger lists them all" in text
-    assert "25 failed" in text
-    assert summary.seconds == {"decode": 13.0, "sample": 1.5}
-    assert (summary.done, summary.music) == (1, 12.5)
+    with Bars() as bars:
+        bars.announce("[2] to score")
+        bars.update("step", 40, 40, "loss [bold] 0.5", {"data": Part(20, "slow")})
+    screen = capsys.readouterr().err
+    assert screen.startswith("[2] to score\n")
+    assert "loss [bold] 0.5" in screen
+    assert "40 of 40" in screen
+    assert "slow" in screen
 
 
-def test_lines_tell_news_now_and_then_and_always_the_end(capsys: pytest.CaptureFixture[str]) -> None:
-    with Lines(interval=3600).shown() as view:
-        view.begin(2)
-        view(Progress({"decode": 1}), 2)
-        view(Progress(dict.fromkeys(STAGES, 2), failed=1, music=3.0), 2)
-        view(Progress(dict.fromkeys(STAGES, 2), failed=1, music=3.0), 2)
-    lines = capsys.readouterr().err.splitlines()
-    assert len(lines) == 2
-    assert lines[0] == "2 to score; starting Ray"
-    assert lines[1].startswith("1 of 2 done, 1 failed, 0 in flight, ")
-    assert lines[1].endswith("(decode 2, features 2, rhythm 2, sample 2, sound 2, mux 2)")
-
-
-def test_another_try_begins_anew(capsys: pytest.CaptureFixture[str]) -> None:
-    with Lines(interval=0).shown() as view:
-        view.begin(2)
-        view(Progress(dict.fromkeys(STAGES, 2), failed=1, music=30.0), 2)
-        view.begin(1)
-        view(Progress(dict.fromkeys(STAGES, 1), music=3.0), 1)
-    first, _, again, last = capsys.readouterr().err.splitlines()
-    assert first == "2 to score; starting Ray"
-    assert again == "1 failed for a reason that may pass: trying again"
-    assert last.startswith("1 of 1 done, 0 failed, 0 in flight (")
-
-
-def test_speed_is_that_of_the_last_minutes() -> None:
-    speed = Speed(span=60.0)
-    assert (speed.videos("mux"), speed.music, speed.left(Progress(), 10)) == (0.0, 0.0, None)
-    for second in range(0, 200, 10):  # at first one video every 10 s, then two
-        videos = second // 10 if second < 100 else 10 + (second - 100) // 5
-        speed.add(Progress({"mux": videos, "decode": videos + 3}, music=30.0 * videos), now=float(second))
-    assert speed.videos("mux") == pytest.approx(12.0)
-    assert speed.music == pytest.approx(6.0)
-    assert speed.left(Progress({"mux": 28}), 40) == pytest.approx(60.0)
-
-
-def test_rows_in_line_are_those_between_two_stages() -> None:
-    progress = Progress({"decode": 7, "features": 5, "rhythm": 5, "sample": 2, "sound": 2, "mux": 1})
-    assert [waiting(progress, 10, stage) for stage in STAGES] == [3, 2, 0, 3, 0, 1]
-    assert whole(progress, 10, Speed()).startswith("1 of 10 done, 0 failed, 6 in flight")
-
-
-def test_a_stage_tells_that_its_workers_start() -> None:
-    progress = Progress({"decode": 2, "features": 1}, up=frozenset({"decode", "features"}))
-    told = [state_of(stage, progress, 2, Speed()) for stage in STAGES[:3]]
-    assert told == ["", "0.0 a minute, 1 in line", "its workers start"]
-
-
-def test_names_cannot_move_the_cursor() -> None:
-    assert printable("a\x1b[2Jb\r\n映像") == "a\\x1b[2Jb\\r\\n映像"
+def test_a_terminal_gets_bars_and_standard_output_nothing() -> None:
+    code = (
+        "from jobs.progress import progress_display\n"
+        "with progress_display() as display:\n"
+        "    print(type(display).__name__)\n"
+        "    display.update('clips', 1, 2)\n"
+        "    display.announce('again')\n"
+        "    display.update('clips', 2, 2)\n"
+    )
+    exit_code, screen = run_on_terminal([sys.executable, "-c", code])
+    assert exit_code == 0
+    assert screen.startswith("Bars\r\n")
+    assert "2 of 2" in screen
+    assert "again" in screen

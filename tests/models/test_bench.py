@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from models import bench
-from models.bench import Decoding, clips_an_hour, config_of, main, matrix_rate, measure, measure_decoding
+from models.bench import Decoding, clips_per_hour, config_of, main, matrix_rate, measure, measure_decoding
 
 CPU = torch.device("cpu")
 
@@ -61,7 +61,7 @@ def test_a_wrong_size_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_clips_an_hour_are_those_of_sampling_and_decoding() -> None:
     # 32 steps of 2 s for 8 clips are 8 s a clip; 30 s at 15 times real time are 2 s.
-    assert clips_an_hour(2.0, 32, 8, 30.0, Decoding("full", 15.0, 0.0)) == pytest.approx(360)
+    assert clips_per_hour(2.0, 32, 8, 30.0, Decoding("full", 15.0, 0.0)) == pytest.approx(360)
 
 
 def test_decoding_is_measured(monkeypatch: pytest.MonkeyPatch) -> None:

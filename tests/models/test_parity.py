@@ -12,7 +12,7 @@ import torch
 from models.bench import RELEASED
 from models.config import ModelConfig
 from models.diffv2m import PARTS, DiffV2M
-from models.weights.checkpoint import EMA_PREFIX, PREFIXES, UNUSED, released
+from models.weights.checkpoint import EMA_PREFIX, PREFIXES, UNUSED_TENSORS, released_name
 from tests.support import parity
 
 
@@ -38,14 +38,14 @@ def test_full_size_names_and_shapes() -> None:
     config = ModelConfig.from_file(RELEASED)
     with torch.device("meta"):
         model = DiffV2M(config)
-    ours = {
-        released(part, name): list(tensor.shape)
+    own = {
+        released_name(part, name): list(tensor.shape)
         for part in PARTS
         for name, tensor in getattr(model, part).state_dict().items()
     }
-    ours |= {EMA_PREFIX + n.removeprefix(PREFIXES["dit"]): s for n, s in ours.items() if n.startswith(PREFIXES["dit"])}
-    used = {n: s for n, s in expected.items() if not any(re.fullmatch(pattern, n) for pattern in UNUSED)}
-    assert ours == used
+    own |= {EMA_PREFIX + n.removeprefix(PREFIXES["dit"]): s for n, s in own.items() if n.startswith(PREFIXES["dit"])}
+    used = {n: s for n, s in expected.items() if not any(re.fullmatch(pattern, n) for pattern in UNUSED_TENSORS)}
+    assert own == used
     assert len(expected) == 2517
     assert sum(p.numel() for p in model.dit.parameters()) / 1e6 == pytest.approx(1381, abs=1)
     assert sum(p.numel() for p in model.autoencoder.parameters()) / 1e6 == pytest.approx(156, abs=1)

@@ -10,12 +10,11 @@ import torch
 
 from models import load_model
 from models.config import ConfigError
-from models.networks.dit_block import MADE_ONCE
+from models.networks.dit_block import KEEP_FLOAT32
 from models.precision import check_compiler, dtype_of
-from tests.models.autoencoders.test_spectral import song
-from tests.models.networks.test_dit import FUSIONS
-from tests.models.networks.test_guidance import VARIANTS, conditions_of, model_of, noise
+from tests.support.dit_variants import FUSIONS, VARIANTS, small_model, two_conditions, two_noises
 from tests.support.parity import COMMITTED
+from tests.support.signals import stereo_notes
 
 
 def test_auto_is_single_precision_without_a_gpu() -> None:
@@ -28,10 +27,10 @@ def test_auto_is_single_precision_without_a_gpu() -> None:
 @pytest.mark.parametrize("variant", VARIANTS)
 @pytest.mark.parametrize("fusion", FUSIONS)
 def test_every_fusion_computes_with_fewer_bits(fusion: str, variant: str) -> None:
-    model, x, t = model_of(fusion, variant), noise(), torch.tensor([0.7, 0.1])
-    conditions = conditions_of(model)
+    model, x, t = small_model(fusion, variant), two_noises(), torch.tensor([0.7, 0.1])
+    conditions = two_conditions(model)
     expected = model.velocity(x, t, conditions, 3.0)
-    found = copy.deepcopy(model).lower(torch.bfloat16).velocity(x, t, conditions, 3.0)
+    found = copy.deepcopy(model).to_precision(torch.bfloat16).velocity(x, t, conditions, 3.0)
     assert found.dtype is torch.float32
     error = float((found - expected).square().mean().sqrt() / expected.std())
     assert 1e-5 < error < 0.05
@@ -41,13 +40,10 @@ def test_what_is_made_once_stays_in_single_precision() -> None:
     model = load_model("tiny", dtype=torch.bfloat16)
     lowered = {name for name, p in model.named_parameters() if p.dtype is torch.bfloat16}
     assert all(name.startswith(("dit.transformer.layers.", "autoencoder.")) for name in lowered)
-    assert not [name for name in lowered if ".encode_" in name or set(name.split(".")) & set(MADE_ONCE)]
+    assert not [name for name in lowered if ".encode_" in name or set(name.split(".")) & set(KEEP_FLOAT32)]
     assert model.dit.timestep_features.weight.dtype is torch.float32
     assert model.dit.transformer.rotary_pos_emb.inv_freq.dtype is torch.float32
-    counts = [
-        sum(p.numel() for p in layer.parameters() if p.dtype is torch.bfloat16)
-        for layer in model.dit.transformer.blocks
-    ]
+    counts = [sum(p.numel() for p in layer.parameters() if p.dtype is torch.bfloat16) for layer in model.dit.blocks]
     assert min(counts) > 1_000_000
 
 
@@ -55,7 +51,7 @@ def test_what_is_made_once_stays_in_single_precision() -> None:
 def test_sound_of_fewer_bits_is_near(name: str) -> None:
     whole = load_model(name, parts=("autoencoder",))
     lower = load_model(name, dtype=torch.bfloat16, parts=("autoencoder",))
-    latents = whole.encode(song(40)[None])
+    latents = whole.encode(stereo_notes(40)[None])
     expected, found = whole.decode(latents), lower.decode(latents)
     assert found.dtype is torch.float32
     levels = [x.unflatten(-1, (-1, 512)).square().mean(-1).sqrt().flatten() for x in (expected, found)]
@@ -71,10 +67,10 @@ def test_without_a_compiler_it_is_one_line(monkeypatch: pytest.MonkeyPatch) -> N
 
 @pytest.mark.skipif(shutil.which("g++") is None, reason="needs a compiler")
 def test_compiled_blocks_give_the_same_numbers() -> None:
-    model = model_of("FiLM_choose", "time-aware")
-    conditions, x = conditions_of(model), noise()
-    expected = model.guided(conditions, x.shape[-1], 3.0, (0.7, 0.1))
-    compiled = copy.deepcopy(model).compile_blocks().guided(conditions, x.shape[-1], 3.0, (0.7, 0.1))
+    model = small_model("FiLM_choose", "time-aware")
+    conditions, x = two_conditions(model), two_noises()
+    expected = model.make_guided(conditions, x.shape[-1], 3.0, (0.7, 0.1))
+    compiled = copy.deepcopy(model).compile_blocks().make_guided(conditions, x.shape[-1], 3.0, (0.7, 0.1))
     with torch.inference_mode():
         for time in (0.7, 0.1):
             torch.testing.assert_close(compiled(x, time), expected(x, time), rtol=1e-4, atol=1e-5)

@@ -1,4 +1,4 @@
-"""From what a person names to the manifest: what is found, what it is called, and what is refused."""
+"""Discovery: which videos sources lead to, the names of their outputs, and which sources are refused."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline import discovery as sources_module
-from pipeline.discovery import BLOCK, BLOCKS, SourceError, content_id, discover, item_id, output_of, written_for
+from pipeline import discovery
+from pipeline.discovery import BLOCK_BYTES, BLOCKS, SourceError, content_id, discover, item_id, output_of, written_for
 from pipeline.storage.storage import Storage
 from stages.contracts import MANIFEST
-from tests.conftest import Bucket
+from tests.support.s3 import Bucket
 
 
 class Place:
@@ -64,7 +64,7 @@ def test_a_named_file_is_taken_whatever_it_is_called(place: Place) -> None:
 
 
 def test_ids_hang_on_content_and_output_not_on_the_place(place: Place, tmp_path: Path) -> None:
-    data = os.urandom(BLOCK * BLOCKS + 12345)
+    data = os.urandom(BLOCK_BYTES * BLOCKS + 12345)
     place.put("a.mp4", "copy.mp4", data=data)
     elsewhere = Storage.open(tmp_path / "elsewhere")
     elsewhere.write("a.mp4", data)
@@ -75,11 +75,12 @@ def test_ids_hang_on_content_and_output_not_on_the_place(place: Place, tmp_path:
     assert copy["item_id"] != first["item_id"]
 
 
-@pytest.mark.parametrize("size", [0, 1, BLOCK * BLOCKS, BLOCK * BLOCKS + 1, 3 << 20])
+@pytest.mark.parametrize("size", [0, 1, BLOCK_BYTES * BLOCKS, BLOCK_BYTES * BLOCKS + 1, 3 << 20])
 def test_content_id_follows_size_head_middle_and_tail(tmp_path: Path, size: int) -> None:
     storage, data = Storage.open(tmp_path), os.urandom(size)
     seen = set()
-    places = {0, size // 2, max(size - 1, 0)} if size <= BLOCK * BLOCKS else {0, BLOCK - 1, size - BLOCK, size - 1}
+    is_whole = size <= BLOCK_BYTES * BLOCKS
+    places = {0, size // 2, max(size - 1, 0)} if is_whole else {0, BLOCK_BYTES - 1, size - BLOCK_BYTES, size - 1}
     storage.write("x", data)
     seen.add(content_id(storage, "x", size))
     for at in places if size else ():
@@ -97,7 +98,7 @@ def test_content_id_samples_every_eighth_of_a_large_file(tmp_path: Path) -> None
     ids = []
     for part in range(BLOCKS):
         data = bytearray(size)
-        data[(size - BLOCK) * part // (BLOCKS - 1) + 7] = 1
+        data[(size - BLOCK_BYTES) * part // (BLOCKS - 1) + 7] = 1
         storage.write("x", bytes(data))
         ids.append(content_id(storage, "x", size))
     assert len(set(ids)) == BLOCKS
@@ -123,9 +124,9 @@ def test_no_permission_is_a_row_with_an_error(tmp_path: Path, monkeypatch: pytes
     Storage.open(tmp_path / "in").write("a.mp4", b"1")
 
     def refuse(self: Storage, name: str, wanted: object) -> list[bytes]:
-        from pipeline.storage.errors import explained
+        from pipeline.storage.errors import translate_errors
 
-        with explained(self.uri(name)):
+        with translate_errors(self.uri(name)):
             raise PermissionError(13, "Permission denied", name)
 
     monkeypatch.setattr(Storage, "ranges", refuse)
@@ -137,8 +138,8 @@ def test_no_permission_is_a_row_with_an_error(tmp_path: Path, monkeypatch: pytes
 def test_a_file_that_changes_while_it_is_read_is_noticed(tmp_path: Path) -> None:
     storage = Storage.open(tmp_path)
     storage.write("x", b"12345")
-    for size in (4, 6, BLOCK * BLOCKS + 1):
-        with pytest.raises(sources_module.StorageError, match="changed while it was read"):
+    for size in (4, 6, BLOCK_BYTES * BLOCKS + 1):
+        with pytest.raises(discovery.StorageError, match="changed while it was read"):
             content_id(storage, "x", size)
 
 

@@ -12,17 +12,17 @@ from hypothesis import strategies as some
 
 from models.lengths import whole_seconds
 from models.weights.source import TINY
-from stages.contracts import LISTENED, Row, rows_of, table_of
+from stages.contracts import SOURCE_AUDIO, Row, rows_of, table_of
 from stages.cut_segments import (
     DOWNSAMPLING,
     LENGTHS,
     SHORTEST_TAIL,
-    Segments,
-    SegmentsSettings,
-    flac,
-    samples_of,
-    stretches,
-    unpacked,
+    CutSegments,
+    CutSegmentsSettings,
+    decode_flac,
+    encode_flac,
+    segment_spans,
+    unpack_segments,
 )
 from stages.extract_audio import SAMPLE_RATE
 from tests.support.rows import CONFIG, features_row
@@ -32,8 +32,8 @@ RATE = LENGTHS.latent_rate
 
 
 @cache
-def stage(latents: bool = True) -> Segments:
-    return Segments(SegmentsSettings(TINY if latents else None, "cpu"))
+def stage(latents: bool = True) -> CutSegments:
+    return CutSegments(CutSegmentsSettings(TINY if latents else None, "cpu"))
 
 
 def listened(name: str, duration: float, clicks: tuple[float, ...] = (), cuts: tuple[float, ...] = ()) -> Row:
@@ -43,30 +43,30 @@ def listened(name: str, duration: float, clicks: tuple[float, ...] = (), cuts: t
 
 
 def segments(row: Row, *, latents: bool = False) -> list[Row]:
-    table = stage(latents)(table_of([row], LISTENED))
+    table = stage(latents)(table_of([row], SOURCE_AUDIO))
     assert table["error"].null_count == 1, table["error"]
-    return rows_of(unpacked(table["segments"][0].as_py()))
+    return rows_of(unpack_segments(table["segments"][0].as_py()))
 
 
 @given(some.floats(0.5, 1801))
 def test_stretches_follow_each_other_on_the_grid(duration: float) -> None:
-    found = stretches(duration)
-    assert found[0].first == found[0].second == 0
-    for number, stretch in enumerate(found):
-        assert stretch.index == number
-        assert stretch.second == 30 * number
-        assert stretch.first == int(np.floor(round(stretch.second * RATE, 6)))
-        assert 0 <= stretch.second - stretch.start < 1 / RATE
-        assert 1 <= stretch.seconds <= 30
-        assert 1 <= stretch.frames <= 30 * RATE + 1
+    found = segment_spans(duration)
+    assert found[0].first_frame == found[0].first_second == 0
+    for number, span in enumerate(found):
+        assert span.index == number
+        assert span.first_second == 30 * number
+        assert span.first_frame == int(np.floor(round(span.first_second * RATE, 6)))
+        assert 0 <= span.first_second - span.start < 1 / RATE
+        assert 1 <= span.seconds <= 30
+        assert 1 <= span.frames <= 30 * RATE + 1
     for before, after in pairwise(found):
-        assert before.first + before.frames == after.first
+        assert before.first_frame + before.frames == after.first_frame
         assert before.seconds == 30
     last = found[-1]
-    assert len(found) == 1 or duration - last.second >= SHORTEST_TAIL
-    end = last.second + last.seconds
+    assert len(found) == 1 or duration - last.first_second >= SHORTEST_TAIL
+    end = last.first_second + last.seconds
     assert end == whole_seconds(duration) or whole_seconds(duration) - end <= SHORTEST_TAIL
-    covered = (last.first + last.frames) / RATE
+    covered = (last.first_frame + last.frames) / RATE
     assert covered >= min(duration, end) - 1 / RATE
     assert covered < duration + 1 / RATE
 
@@ -85,7 +85,7 @@ def test_stretches_follow_each_other_on_the_grid(duration: float) -> None:
     ],
 )
 def test_numbers_of_segments_and_frames(duration: float, seconds: list[int], frames: list[int]) -> None:
-    found = stretches(duration)
+    found = segment_spans(duration)
     assert [s.seconds for s in found] == seconds
     assert [s.frames for s in found] == frames
 
@@ -106,7 +106,7 @@ def test_shapes_of_a_video_of_two_segments() -> None:
         assert segment["curve"].shape == (3, frames)
         assert segment["pace"].shape == (2, frames)
         assert segment["latents"].shape == (stage().model.encode(_audio(segment))[0].shape[0], frames)
-        assert samples_of(segment["sound"]).shape == (frames * DOWNSAMPLING, 2)
+        assert decode_flac(segment["sound"]).shape == (frames * DOWNSAMPLING, 2)
     assert second["start"] == pytest.approx(645 / RATE)
     assert second["duration"] == pytest.approx(36.4 - 645 / RATE)
     np.testing.assert_array_equal(second["semantic"], row["semantic"][30:])
@@ -117,7 +117,7 @@ def test_shapes_of_a_video_of_two_segments() -> None:
 def _audio(segment: Row):  # type: ignore[no-untyped-def]
     import torch
 
-    return torch.from_numpy(samples_of(segment["sound"]).T.astype(np.float32) / 32768)[None]
+    return torch.from_numpy(decode_flac(segment["sound"]).T.astype(np.float32) / 32768)[None]
 
 
 def test_latents_are_those_of_the_sound() -> None:
@@ -131,7 +131,7 @@ def test_latents_are_those_of_the_sound() -> None:
 
 def test_sounds_join_without_a_gap() -> None:
     row = listened("join", 36.0, (29.99,))
-    joined = np.concatenate([samples_of(s["sound"]) for s in segments(row)])
+    joined = np.concatenate([decode_flac(s["sound"]) for s in segments(row)])
     np.testing.assert_array_equal(joined[: len(row["sound"])], row["sound"])
     assert not joined[len(row["sound"]) :].any()
 
@@ -145,7 +145,7 @@ def test_a_click_is_an_accent_at_its_time_in_every_segment() -> None:
         time = (accents[near] * (np.arange(near.start, near.stop) + 0.5)).sum() / accents[near].sum() / RATE
         # A pulse at its peak and its neighbor tell the time between frames.
         assert segment["start"] + time == pytest.approx(click, abs=0.005)
-        loud = np.argmax(np.abs(samples_of(segment["sound"])[:, 0].astype(int)) > 6000) / SAMPLE_RATE
+        loud = np.argmax(np.abs(decode_flac(segment["sound"])[:, 0].astype(int)) > 6000) / SAMPLE_RATE
         assert segment["start"] + loud == pytest.approx(click, abs=0.005)
 
 
@@ -170,4 +170,4 @@ def test_pace_is_on_the_segments_own_axis() -> None:
 
 def test_flac_loses_nothing() -> None:
     sound = np.random.default_rng(0).integers(-32768, 32768, (4096, 2)).astype(np.int16)
-    np.testing.assert_array_equal(samples_of(flac(sound)), sound)
+    np.testing.assert_array_equal(decode_flac(encode_flac(sound)), sound)

@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from models.lengths import whole_seconds
 from stages.contracts import MANIFEST, rows_of, table_of
 from stages.decode import Decode
+from stages.video.decode_settings import DecodeSettings
 from stages.video.frame_reader import frame_of_second
-from stages.video.validation import DecodeSettings
 from tests.support.videos import (
     HEIGHT,
     LOSSLESS,

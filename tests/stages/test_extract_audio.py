@@ -8,20 +8,15 @@ import numpy as np
 import pytest
 
 from stages.base import ItemError
-from stages.contracts import FEATURES, LISTENED, Row, rows_of, table_of
+from stages.contracts import FEATURES, SOURCE_AUDIO, Row, rows_of, table_of
 from stages.decode import decode
-from stages.extract_audio import SAMPLE_RATE, Listen, ListenSettings, sound_of
-from stages.video.validation import DecodeSettings
+from stages.extract_audio import SAMPLE_RATE, ExtractAudio, ExtractAudioSettings, extract_audio
+from stages.video.decode_settings import DecodeSettings
 from tests.support.rows import features_row
-from tests.support.sounds import clicking, write_clicking
+from tests.support.sounds import clicking, first_loud, write_clicking
 from tests.support.videos import ffmpeg, gray, write_video
 
 CLICK = 1.3
-
-
-def first_loud(sound: np.ndarray) -> float:
-    """Seconds at which a sound becomes loud."""
-    return float(np.argmax(np.abs(sound[:, 0].astype(int)) > 6000)) / SAMPLE_RATE
 
 
 @pytest.mark.parametrize(
@@ -37,7 +32,7 @@ def first_loud(sound: np.ndarray) -> float:
 def test_a_click_is_where_it_is_heard(tmp_path: Path, name: str, codec: str, offset: float) -> None:
     path = write_clicking(tmp_path / name, 3, [CLICK], codec=codec, offset=offset)
     duration = decode(path, DecodeSettings(clip_size=64))["duration"]
-    sound = sound_of(path, duration, ListenSettings())
+    sound = extract_audio(path, duration, ExtractAudioSettings())
     assert sound.shape == (round(duration * SAMPLE_RATE), 2)
     assert sound.dtype == np.int16
     assert first_loud(sound) == pytest.approx(CLICK + offset, abs=0.005)
@@ -49,22 +44,24 @@ def test_a_picture_that_starts_late_takes_its_sound_along(tmp_path: Path) -> Non
     ffmpeg("-itsoffset", 0.5, "-i", path, "-i", path, "-map", "0:v", "-map", "1:a", "-c", "copy", late)
     columns = decode(late, DecodeSettings(clip_size=64))
     assert columns["frame_times"][0] == pytest.approx(0.5, abs=0.03)
-    assert first_loud(sound_of(late, columns["duration"], ListenSettings())) == pytest.approx(CLICK, abs=0.005)
+    assert first_loud(extract_audio(late, columns["duration"], ExtractAudioSettings())) == pytest.approx(
+        CLICK, abs=0.005
+    )
 
 
 def test_a_sound_that_ends_early_is_filled_with_silence_and_a_long_one_is_cut(tmp_path: Path) -> None:
     path = write_clicking(tmp_path / "short.mkv", 4, [CLICK], codec="flac", heard=2.0)
-    sound = sound_of(path, 4.0, ListenSettings())
+    sound = extract_audio(path, 4.0, ExtractAudioSettings())
     assert len(sound) == 4 * SAMPLE_RATE
     assert np.abs(sound[: 2 * SAMPLE_RATE - 10]).max() > 6000
     assert not sound[2 * SAMPLE_RATE + 10 :].any()
-    assert len(sound_of(path, 1.5, ListenSettings())) == 1.5 * SAMPLE_RATE
+    assert len(extract_audio(path, 1.5, ExtractAudioSettings())) == 1.5 * SAMPLE_RATE
 
 
 def test_a_single_channel_keeps_its_level(tmp_path: Path) -> None:
     path = write_clicking(tmp_path / "mono.mkv", 2, [CLICK], codec="flac")
     want = np.rint(clicking(2, [CLICK]) * 32767)
-    sound = sound_of(path, 2.0, ListenSettings())
+    sound = extract_audio(path, 2.0, ExtractAudioSettings())
     assert np.abs(sound - want[:, None]).max() <= 2
 
 
@@ -74,17 +71,17 @@ def mute(tmp_path: Path) -> Path:
 
 
 def test_a_video_without_sound_says_so(mute: Path) -> None:
-    with pytest.raises(ItemError) as fault:
-        sound_of(mute, 2.0, ListenSettings())
-    assert fault.value.kind == "NoAudio"
+    with pytest.raises(ItemError) as error:
+        extract_audio(mute, 2.0, ExtractAudioSettings())
+    assert error.value.kind == "NoAudio"
 
 
 def test_silence_is_no_sound(tmp_path: Path) -> None:
     path = write_clicking(tmp_path / "silent.mkv", 2, codec="flac", level=0.0005)
-    with pytest.raises(ItemError, match="silent") as fault:
-        sound_of(path, 2.0, ListenSettings())
-    assert fault.value.kind == "SilentAudio"
-    sound_of(write_clicking(tmp_path / "soft.mkv", 2, codec="flac", level=0.002), 2.0, ListenSettings())
+    with pytest.raises(ItemError, match="silent") as error:
+        extract_audio(path, 2.0, ExtractAudioSettings())
+    assert error.value.kind == "SilentAudio"
+    extract_audio(write_clicking(tmp_path / "soft.mkv", 2, codec="flac", level=0.002), 2.0, ExtractAudioSettings())
 
 
 def test_a_file_of_noise_fails_alone(tmp_path: Path, mute: Path) -> None:
@@ -95,7 +92,7 @@ def test_a_file_of_noise_fails_alone(tmp_path: Path, mute: Path) -> None:
     for path, audio in ((noise, True), (tmp_path / "gone.mp4", True), (mute, False), (good, True)):
         row = features_row(path.name, 2.0) | {"uri": str(path)}
         rows.append(row | {"media": row["media"] | {"has_audio": audio}})
-    heard = rows_of(LISTENED.check(Listen()(table_of(rows, FEATURES))))
+    heard = rows_of(SOURCE_AUDIO.check(ExtractAudio()(table_of(rows, FEATURES))))
     assert [row["error"] and row["error"]["type"] for row in heard] == ["AudioFailed", "Unreadable", "NoAudio", None]
     assert all("\n" not in row["error"]["message"] for row in heard[:3])
     assert heard[3]["sound"].shape == (2 * SAMPLE_RATE, 2)

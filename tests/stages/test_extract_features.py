@@ -12,10 +12,10 @@ from hypothesis import strategies as st
 
 from stages.contracts import DECODED, FEATURES, MANIFEST, rows_of, table_of
 from stages.decode import Decode
-from stages.extract_features import Features, FeaturesSettings
+from stages.extract_features import ExtractFeatures, ExtractFeaturesSettings
 from stages.video.color_histogram import HistogramMaker, color_histograms
+from stages.video.decode_settings import DecodeSettings
 from stages.video.motion import scene_cuts, second_of, visual_beats
-from stages.video.validation import DecodeSettings
 from tests.support.videos import LOSSLESS, gray, plain, write_shots, write_video
 
 BINS = np.linspace(-3, 3, 32)
@@ -147,15 +147,15 @@ class TestBins:
 
 class TestStage:
     @pytest.fixture(scope="class")
-    def features(self) -> Features:
-        return Features(FeaturesSettings(clip="tiny", clip_batch=4))
+    def features(self) -> ExtractFeatures:
+        return ExtractFeatures(ExtractFeaturesSettings(clip_weights="tiny", images_per_batch=4))
 
     @staticmethod
-    def read(features: Features, *paths: Path) -> list[dict[str, Any]]:
+    def read(features: ExtractFeatures, *paths: Path) -> list[dict[str, Any]]:
         rows = [{"item_id": p.name, "content_id": "x", "uri": str(p), "output": "", "size": 1} for p in paths]
         return rows_of(features(Decode(DecodeSettings(clip_size=64))(table_of(rows, MANIFEST))))
 
-    def test_cuts_flashes_and_colors_of_a_video(self, tmp_path: Path, features: Features):
+    def test_cuts_flashes_and_colors_of_a_video(self, tmp_path: Path, features: ExtractFeatures):
         """Red until a cut at 1.2 s to green, a white flash of one frame at 3.6 s, five seconds and a short tail."""
         shots = [(plain((120, 10, 10)), 30), (plain((10, 200, 10)), 60), (gray(255), 1), (plain((10, 200, 10)), 38)]
         (row,) = self.read(features, write_shots(tmp_path / "a.mkv", shots, coding=LOSSLESS))
@@ -178,27 +178,27 @@ class TestStage:
             np.testing.assert_allclose(row["color"][second], expected, rtol=1e-3, atol=1e-9)
         np.testing.assert_allclose(row["color"].sum(axis=1), 1, atol=1e-3)
 
-    def test_a_still_video(self, tmp_path: Path, features: Features):
+    def test_a_still_video(self, tmp_path: Path, features: ExtractFeatures):
         (row,) = self.read(features, write_video(tmp_path / "a.mp4", [gray(90)] * 60))
         assert row["scene_cut"].tolist() == [0, 0, 0]
         assert row["visual_beat"].tolist() == [0, 0, 0]
         np.testing.assert_array_equal(row["semantic"][0], row["semantic"][1])
 
-    def test_a_cut_in_the_tail_goes_to_the_last_second(self, tmp_path: Path, features: Features):
+    def test_a_cut_in_the_tail_goes_to_the_last_second(self, tmp_path: Path, features: ExtractFeatures):
         (row,) = self.read(features, write_shots(tmp_path / "a.mp4", [(gray(20), 51), (gray(230), 4)]))
         assert row["duration"] == pytest.approx(2.2)
         assert row["scene_cut"].tolist() == [0, 1]
         assert row["visual_beat"].tolist() == [0, 1]
 
     @pytest.mark.parametrize("frames", [1, 3, 4, 5, 9])
-    def test_embeddings_do_not_depend_on_how_many_there_are(self, features: Features, frames: int):
+    def test_embeddings_do_not_depend_on_how_many_there_are(self, features: ExtractFeatures, frames: int):
         """Bit for bit: a frame keeps its place in its batch, and every batch has one shape."""
         pictures = np.random.default_rng(0).integers(0, 256, (11, 64, 64, 3), dtype=np.uint8)
         whole = features.embed(pictures)
         assert whole.dtype == np.float32
         np.testing.assert_array_equal(features.embed(pictures[:frames]), whole[:frames])
 
-    def test_a_video_does_not_depend_on_its_neighbours(self, tmp_path: Path, features: Features):
+    def test_a_video_does_not_depend_on_its_neighbors(self, tmp_path: Path, features: ExtractFeatures):
         noise = np.random.default_rng(0).integers(0, 256, (80, 48, 64, 3), dtype=np.uint8)
         paths = [write_video(tmp_path / "a.mp4", noise), write_video(tmp_path / "b.mp4", noise[:30][::-1])]
         (alone,) = self.read(features, paths[0])
@@ -206,18 +206,18 @@ class TestStage:
         for name in ("semantic", "color", "scene_cut", "visual_beat"):
             np.testing.assert_array_equal(alone[name], together[name])
 
-    def test_embeddings_are_raw(self, features: Features):
-        """Not normalised: their lengths differ from 1 and from each other."""
+    def test_embeddings_are_raw(self, features: ExtractFeatures):
+        """Not normalized: their lengths differ from 1 and from each other."""
         pictures = np.random.default_rng(0).integers(0, 256, (6, 64, 64, 3), dtype=np.uint8)
         lengths = np.linalg.norm(features.embed(pictures), axis=1)
         assert np.ptp(lengths) > 1e-3
         assert abs(lengths - 1).min() > 0.1
 
-    def test_frames_of_another_size_are_refused(self, features: Features):
+    def test_frames_of_another_size_are_refused(self, features: ExtractFeatures):
         with pytest.raises(ValueError, match="expected frames of 64 x 64 x 3, got 32 x 32 x 3"):
             features.embed(np.zeros((1, 32, 32, 3), np.uint8))
 
-    def test_a_row_with_an_error_passes_through(self, features: Features):
+    def test_a_row_with_an_error_passes_through(self, features: ExtractFeatures):
         error = {"stage": "decode", "type": "NotAVideo", "message": "no"}
         (row,) = rows_of(FEATURES.check(features(table_of([{"item_id": "x", "error": error}], DECODED))))
         assert row["error"] == error

@@ -1,8 +1,7 @@
-"""Rhythm, Sample and Sound: shapes, seeds, seams and lengths."""
+"""PredictRhythm, SampleLatents and DecodeAudio: shapes, seeds, seams and lengths."""
 
 from __future__ import annotations
 
-import copy
 from dataclasses import replace
 from typing import Any
 
@@ -10,47 +9,49 @@ import numpy as np
 import pytest
 import torch
 
-from models.features.key import drawn_tonic, is_major
-from models.networks.guidance import Guided
+from models.features.key import is_major, random_tonic
+from models.networks.guidance import GuidedVelocity
+from models.sampling.settings import SamplingSettings
 from models.sampling.windows import Timeline, noise_key
 from models.weights.source import TINY
 from stages.contracts import FEATURES, LATENTS, RHYTHM, Row, rows_of, table_of
-from stages.decode_audio import Sound, SoundSettings
+from stages.decode_audio import DecodeAudio, DecodeAudioSettings
 from stages.inference.batching import fixed_batches
-from stages.inference.window_batches import windows_that_fit
+from stages.inference.generator import Draw
+from stages.inference.window_batcher import windows_that_fit
 from stages.mux import joined_curve
-from stages.predict_rhythm import Rhythm
-from stages.sample_latents import Sample, SampleSettings
-from tests.models.autoencoders.test_spectral import song
+from stages.predict_rhythm import PredictRhythm
+from stages.sample_latents import SampleLatents, SampleLatentsSettings
 from tests.support.rows import CONFIG, common, features_row
+from tests.support.signals import stereo_notes
 
-QUICK = SampleSettings(steps=3)
+QUICK = SampleLatentsSettings(sampling=SamplingSettings(steps=3))
 CLIPS = [("a.mp4", 5.0), ("b.mp4", 12.3), ("c.mp4", 30.03), ("d.mp4", 41.0), ("e.mp4", 1.0), ("f.mp4", 8.0)]
 
 
 @pytest.fixture(scope="module")
-def rhythm() -> Rhythm:
-    return Rhythm()
+def rhythm() -> PredictRhythm:
+    return PredictRhythm()
 
 
 @pytest.fixture(scope="module")
-def sample() -> Sample:
-    return Sample(QUICK)
+def sample() -> SampleLatents:
+    return SampleLatents(QUICK)
 
 
 @pytest.fixture(scope="module")
-def sound() -> Sound:
-    return Sound()
+def sound() -> DecodeAudio:
+    return DecodeAudio()
 
 
-def latents_of(clips: list[tuple[str, float]], rhythm: Rhythm, sample: Sample) -> dict[str, np.ndarray]:
+def latents_of(clips: list[tuple[str, float]], rhythm: PredictRhythm, sample: SampleLatents) -> dict[str, np.ndarray]:
     table = rhythm(table_of([features_row(*clip) for clip in clips], FEATURES))
     rows = rows_of(sample(table))
     assert [row["error"] for row in rows] == [None] * len(clips)
     return {row["output"]: row["latents"] for row in rows}
 
 
-def test_rhythm_has_a_curve_for_each_window(rhythm: Rhythm) -> None:
+def test_rhythm_has_a_curve_for_each_window(rhythm: PredictRhythm) -> None:
     rows = rows_of(rhythm(table_of([features_row(*clip) for clip in CLIPS[:4]], FEATURES)))
     """Of 5 s, 12 s, 30 s and 41 s, in windows of 6 s, 15 s and 30 s."""
     lengths, steps = CONFIG.lengths, CONFIG.lengths.window_latents
@@ -64,44 +65,46 @@ def test_rhythm_has_a_curve_for_each_window(rhythm: Rhythm) -> None:
     )  # one curve for the time that they share
 
 
-def test_latents_cover_the_video(rhythm: Rhythm, sample: Sample) -> None:
+def test_latents_cover_the_video(rhythm: PredictRhythm, sample: SampleLatents) -> None:
     for name, latents in latents_of(CLIPS, rhythm, sample).items():
         assert latents.shape == (CONFIG.latent_channels, CONFIG.lengths.latents_of(dict(CLIPS)[name]))
 
 
-def test_latents_do_not_depend_on_neighbours_or_order(rhythm: Rhythm, sample: Sample) -> None:
+def test_latents_do_not_depend_on_neighbors_or_order(rhythm: PredictRhythm, sample: SampleLatents) -> None:
     """Alone, among five others, in another order: the same bits."""
     together = latents_of(CLIPS, rhythm, sample)
     backwards = latents_of(CLIPS[::-1], rhythm, sample)
     for clip in (CLIPS[1], CLIPS[3]):
-        alone = latents_of([clip], Rhythm(), Sample(QUICK))[clip[0]]
+        alone = latents_of([clip], PredictRhythm(), SampleLatents(QUICK))[clip[0]]
         assert np.array_equal(alone, together[clip[0]])
         assert np.array_equal(alone, backwards[clip[0]])
 
 
-def test_a_fixed_batch_keeps_a_row_apart_from_its_neighbours(rhythm: Rhythm) -> None:
-    four = Sample(replace(QUICK, windows_per_batch=4))
+def test_a_fixed_batch_keeps_a_row_apart_from_its_neighbors(rhythm: PredictRhythm) -> None:
+    four = SampleLatents(replace(QUICK, windows_per_batch=4))
     together = latents_of(CLIPS[:3], rhythm, four)
     other = latents_of([CLIPS[0], CLIPS[5], CLIPS[4]], rhythm, four)
     assert np.array_equal(together["a.mp4"], other["a.mp4"])
-    np.testing.assert_allclose(together["a.mp4"], latents_of(CLIPS[:1], rhythm, Sample(QUICK))["a.mp4"], atol=1e-4)
+    np.testing.assert_allclose(
+        together["a.mp4"], latents_of(CLIPS[:1], rhythm, SampleLatents(QUICK))["a.mp4"], atol=1e-4
+    )
 
 
-def test_too_little_memory_halves_the_batch(rhythm: Rhythm, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_little_memory_halves_the_batch(rhythm: PredictRhythm, monkeypatch: pytest.MonkeyPatch) -> None:
     """The same music; a row fails only when a window alone is too much."""
-    usual, most = Sample(replace(QUICK, windows_per_batch=4)), 2
+    usual, most = SampleLatents(replace(QUICK, windows_per_batch=4)), 2
     expected = latents_of([("long.mp4", 70.0)], rhythm, usual)["long.mp4"]
-    velocity = Guided._velocity
+    velocity = GuidedVelocity.__call__
 
-    def bounded(self: Guided, x: torch.Tensor, *args: Any) -> torch.Tensor:
+    def bounded(self: GuidedVelocity, x: torch.Tensor, *args: Any) -> torch.Tensor:
         if len(x) > most:
             raise torch.OutOfMemoryError("no room")
         return velocity(self, x, *args)
 
-    monkeypatch.setattr(Guided, "_velocity", bounded)
+    monkeypatch.setattr(GuidedVelocity, "__call__", bounded)
     found = latents_of([("long.mp4", 70.0)], rhythm, usual)["long.mp4"]
     np.testing.assert_allclose(found, expected, atol=1e-4)
-    assert usual.batches.at_once == {CONFIG.lengths.window_latents: 2}
+    assert usual.generator.batcher.batch_sizes == {CONFIG.lengths.window_latents: 2}
     most = 0
     (row,) = rows_of(usual(rhythm(table_of([features_row("a.mp4", 5.0)], FEATURES))))
     assert row["error"]["type"] == "OutOfMemory"
@@ -115,40 +118,38 @@ def test_as_many_windows_as_the_memory_holds(room: int, most: int, fit: int) -> 
     assert windows_that_fit(lambda count: 20 + 20 * count, room, most) == fit
 
 
-def test_seed_take_and_content_choose_the_music(rhythm: Rhythm, sample: Sample) -> None:
+def test_seed_take_and_content_choose_the_music(rhythm: PredictRhythm, sample: SampleLatents) -> None:
     base = latents_of(CLIPS[:1], rhythm, sample)["a.mp4"]
     for change in ({"seed": 1}, {"take": 1}):
-        assert not np.allclose(base, latents_of(CLIPS[:1], rhythm, Sample(replace(QUICK, **change)))["a.mp4"])
+        assert not np.allclose(base, latents_of(CLIPS[:1], rhythm, SampleLatents(replace(QUICK, **change)))["a.mp4"])
     row = features_row(*CLIPS[0])
     renamed = row | {"item_id": "other", "output": "other.mp4"}
     copies = rows_of(sample(rhythm(table_of([row, renamed], FEATURES))))
     assert np.array_equal(copies[0]["latents"], copies[1]["latents"])
 
 
-def test_a_video_has_one_key_whose_tonic_the_noise_key_draws(rhythm: Rhythm, sample: Sample) -> None:
+def test_a_video_has_one_key_whose_tonic_the_noise_key_draws(rhythm: PredictRhythm, sample: SampleLatents) -> None:
     (row,) = rows_of(rhythm(table_of([features_row("long.mp4", 70.0)], FEATURES)))
-    timelines = [Timeline(CONFIG.lengths, 70.0)]
-    keys = {}
+    rhythms, keys = [torch.tensor(row["rhythm"])], {}
     for take in range(8):
-        other = copy.copy(sample)
-        other.settings = replace(QUICK, take=take)
-        of_windows = other._conditions([row], timelines).key
+        of_windows = sample.generator.conditions([row], rhythms, Draw(take=take)).key
         assert of_windows is not None
         assert len(of_windows) == 3
         (keys[take],) = set(of_windows.tolist())
     assert {(key - 1) % 12 for key in keys.values()} == {
-        drawn_tonic(noise_key(QUICK.seed, row["content_id"], take)) for take in range(8)
+        random_tonic(noise_key(0, row["content_id"], take)) for take in range(8)
     }
     assert len({is_major(key) for key in keys.values()}) == 1  # the mode is the picture's
 
 
-def test_guidance_and_steps_are_heard(rhythm: Rhythm, sample: Sample) -> None:
+def test_guidance_and_steps_are_heard(rhythm: PredictRhythm, sample: SampleLatents) -> None:
     base = latents_of(CLIPS[:1], rhythm, sample)["a.mp4"]
-    assert not np.allclose(base, latents_of(CLIPS[:1], rhythm, Sample(replace(QUICK, guidance=1.0)))["a.mp4"])
-    assert not np.allclose(base, latents_of(CLIPS[:1], rhythm, Sample(replace(QUICK, steps=4)))["a.mp4"])
+    for change in ({"guidance": 1.0}, {"steps": 4}):
+        other = SampleLatentsSettings(sampling=replace(QUICK.sampling, **change))
+        assert not np.allclose(base, latents_of(CLIPS[:1], rhythm, SampleLatents(other))["a.mp4"])
 
 
-def test_joined_windows_have_no_seam(rhythm: Rhythm, sample: Sample) -> None:
+def test_joined_windows_have_no_seam(rhythm: PredictRhythm, sample: SampleLatents) -> None:
     """Steps from latent to latent are no larger where windows begin and end than at other places so far apart."""
     duration = 80.0
     latents = latents_of([("long.mp4", duration)], rhythm, sample)["long.mp4"]
@@ -162,7 +163,7 @@ def test_joined_windows_have_no_seam(rhythm: Rhythm, sample: Sample) -> None:
 
 
 @pytest.mark.parametrize("duration", [1.0, 5.017, 33.3])
-def test_sound_is_as_long_as_the_video_and_fades_out(sound: Sound, duration: float) -> None:
+def test_sound_is_as_long_as_the_video_and_fades_out(sound: DecodeAudio, duration: float) -> None:
     frames = CONFIG.lengths.latents_of(duration)
     latents = np.random.default_rng(0).standard_normal((CONFIG.latent_channels, frames), np.float32)
     row = rows_of(sound(table_of([common("a.mp4", duration, latents=latents)], LATENTS)))[0]
@@ -176,17 +177,17 @@ def test_sound_is_as_long_as_the_video_and_fades_out(sound: Sound, duration: flo
     assert level[-10:].max() < 0.01
 
 
-def test_sound_in_chunks_is_the_same(sound: Sound) -> None:
-    latents = TINY.load(("autoencoder",)).encode(song(200)[None])[0].numpy()
+def test_sound_in_chunks_is_the_same(sound: DecodeAudio) -> None:
+    latents = TINY.load(("autoencoder",)).encode(stereo_notes(200)[None])[0].numpy()
     table = table_of([common("a.mp4", 9.0, latents=latents)], LATENTS)
-    whole, parts = (Sound(SoundSettings(chunk=chunk))(table) for chunk in (1000, 40))
+    whole, parts = (DecodeAudio(DecodeAudioSettings(chunk=chunk))(table) for chunk in (1000, 40))
     heard = [rows_of(table)[0]["waveform"].astype(np.int32) for table in (whole, parts)]
     apart = np.abs(heard[0] - heard[1])  # in steps of 16 bit: 3 are 1e-4 of full scale
     assert np.quantile(apart, 0.9) <= 3
     assert apart.max() <= 66  # the search for phases magnifies the rounding of transforms of other sizes
 
 
-def test_values_that_are_no_numbers_fail_their_row_alone(sound: Sound, sample: Sample) -> None:
+def test_values_that_are_no_numbers_fail_their_row_alone(sound: DecodeAudio, sample: SampleLatents) -> None:
     good = np.zeros((CONFIG.latent_channels, 22), np.float32)
     bad = np.full_like(good, np.nan)
     rows = rows_of(sound(table_of([common("a", 1.0, latents=good), common("b", 1.0, latents=bad)], LATENTS)))

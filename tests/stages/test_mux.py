@@ -31,7 +31,7 @@ def score(tmp_path: Path, video: Path, duration: float, output: str | None = Non
         rhythm=np.ones((1, 30, 1), np.float32),
         seconds={"decode": 0.5},
     )
-    mux = Mux(MuxSettings(tmp_path / "out", facts={"seed": 7}))
+    mux = Mux(MuxSettings(tmp_path / "out", run_info={"seed": 7}))
     return rows_of(mux(table_of([row], SOUND)))[0]
 
 
@@ -82,12 +82,12 @@ def test_wav_and_sidecar(tmp_path: Path) -> None:
     files = paths(score(tmp_path, video, 2.0, output="deep/er/clip.mp4"))
     info = soundfile.info(files[".wav"])
     assert (info.samplerate, info.channels, info.subtype, info.frames) == (44100, 2, "PCM_16", 88200)
-    facts = json.loads(files[".json"].read_text())
-    assert facts["seed"] == 7
-    assert facts["source"] == "clip.mp4"
-    assert (facts["duration"], facts["samples"], facts["cuts"]) == (2.0, 88200, [0.5])
-    assert facts["rhythm"] == [1.0, 1.0]
-    assert facts["seconds"] == {"decode": 0.5}
+    sidecar = json.loads(files[".json"].read_text())
+    assert sidecar["seed"] == 7
+    assert sidecar["source"] == "clip.mp4"
+    assert (sidecar["duration"], sidecar["samples"], sidecar["cuts"]) == (2.0, 88200, [0.5])
+    assert sidecar["rhythm"] == [1.0, 1.0]
+    assert sidecar["seconds"] == {"decode": 0.5}
 
 
 def test_outputs_are_named_below_the_destination_and_measured(tmp_path: Path) -> None:

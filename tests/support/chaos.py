@@ -1,4 +1,4 @@
-"""A run of the program on several raylets of this machine, and a hand that kills parts of it every few seconds."""
+"""A run of the program on several raylets of this machine, of which parts are killed every few seconds."""
 
 from __future__ import annotations
 
@@ -18,12 +18,13 @@ import psutil
 from pipeline.destination.ledger import DONE, Ledger
 
 KINDS = ("child", "worker", "raylet", "driver")
-"""What is killed: an ffmpeg, an actor that holds a stage, a raylet with all its actors, the process of the command."""
+"""Kinds of victims: an ffmpeg, an actor that holds a stage, a raylet with all its actors, the command's process."""
 
 ORDER = ("child", "worker", "raylet", "child", "worker", "driver", "child", "worker")
-"""A run begins anew after its driver is gone: that takes many seconds, so it must have brought something to an end."""
-PATIENCE = 10.0
-"""Seconds after which another kind is taken."""
+"""Order of the kills. A run starts again after its driver was killed; that takes many seconds, so the driver is only
+killed if the run has finished something since."""
+MAX_WAIT_S = 10.0
+"""Seconds to wait for a victim of one kind before the next kind is tried."""
 
 
 class Raylets:
@@ -43,7 +44,7 @@ class Raylets:
 
     @property
     def processes(self) -> list[psutil.Process]:
-        """What runs below the raylets: workers, actors, and their children."""
+        """The processes below the raylets: workers, actors, and their children."""
         found = []
         for node in (self._cluster.head_node, *self._nodes):
             with suppress(psutil.Error):
@@ -51,7 +52,7 @@ class Raylets:
         return found
 
     def kill_one(self, chance: random.Random) -> bool:
-        """Kill a raylet, not that of the head, and let another one take its place."""
+        """Kills a raylet, not that of the head, and starts another one in its place."""
         node = self._nodes.pop(chance.randrange(len(self._nodes)))
         self._cluster.remove_node(node, allow_graceful=False)
         self._nodes.append(self._node())
@@ -71,7 +72,7 @@ def _raylet(node: object) -> int:
 
 @contextmanager
 def raylets() -> Iterator[Raylets]:
-    """A cluster that is gone at the end; its workers have the environment of this moment."""
+    """A cluster that ends with the block. Its workers get the environment variables that are set when it starts."""
     cluster = Raylets()
     try:
         yield cluster
@@ -84,11 +85,14 @@ class Chaos:
     """A command that is run to its end while parts of it are killed.
 
     Attributes:
-        settled: how many videos are accounted for so far.
+        cluster: the raylets that the command runs on.
+        command: the command, as a list of words.
+        settled: returns the number of videos that are done or failed so far.
         every: seconds between two kills.
-        kills: how many there are at most.
-        killed: how many of each kind.
-        starts: times that the command was started.
+        kills: number of kills at most.
+        seed: seed of the choice of victims.
+        killed: number of kills of each kind.
+        starts: number of times that the command was started.
     """
 
     cluster: Raylets
@@ -101,7 +105,7 @@ class Chaos:
     starts: int = 0
 
     def run(self, log: Path, seconds: float = 3000) -> int:
-        """Run the command until it ends by itself; its exit code. It is started again whenever it was killed."""
+        """Runs the command until it ends by itself, again after each kill, and returns its exit code."""
         chance, turn, end = random.Random(self.seed), 0, time.monotonic() + seconds
         driver, before = self._started(log), 0
         last = time.monotonic()
@@ -118,7 +122,7 @@ class Chaos:
                 driver.wait()
                 driver = self._started(log)
             elif kind == "driver" or not self._kill(kind, chance):
-                turn += time.monotonic() - last > self.every + PATIENCE  # there is nothing of this kind to kill
+                turn += time.monotonic() - last > self.every + MAX_WAIT_S  # there is nothing of this kind to kill
                 continue
             self.killed[kind] += 1
             turn, last = turn + 1, time.monotonic()
@@ -149,27 +153,27 @@ def _is_ffmpeg(process: psutil.Process) -> bool:
 
 
 def _is_stage(process: psutil.Process) -> bool:
-    """Whether it is an actor of Ray Data; the tally is another one."""
+    """Whether it is an actor of Ray Data; the progress tracker is another kind of actor."""
     with suppress(psutil.Error):
         return process.name().startswith("ray::Map") or " ".join(process.cmdline()).startswith("ray::Map")
     return False
 
 
 def score(source: Path, out: str, *options: str) -> list[str]:
-    """The command that a person would give."""
+    """The command `score` as a list of words."""
     return [sys.executable, "-m", "jobs.cli", "score", str(source), "--out", out, *options]
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What a ledger tells of a run.
+    """The outcome of a run, read from its ledger.
 
     Attributes:
         done: hashes of each item's outputs.
         failed: error type of each item whose last attempt failed.
-        attempts: rows in all.
-        duplicates: items with more than one done row.
-        remade: rows of items that came after a done row of theirs.
+        attempts: number of rows.
+        duplicates: number of done rows of items that were done before.
+        remade: number of rows of items that were done before.
     """
 
     done: dict[str, dict[str, str]]
@@ -195,5 +199,5 @@ class Outcome:
         return cls(done, failed, len(rows), duplicates, remade)
 
     def music(self) -> dict[str, str]:
-        """Hash of each sound file by name: pictures and sidecars tell times as well."""
+        """Hash of each sound file by name. Videos and sidecars also hold times, which differ from run to run."""
         return {name: sha for files in self.done.values() for name, sha in files.items() if name.endswith(".wav")}

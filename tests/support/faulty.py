@@ -1,4 +1,4 @@
-"""A small proxy before an S3 endpoint that does to requests what networks and stores do: refuse, reset, stall, cut."""
+"""A small proxy in front of an S3 endpoint that makes the faults of networks and stores: it refuses, resets or cuts."""
 
 from __future__ import annotations
 
@@ -16,19 +16,20 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import urlsplit
 
 FAULTS = ("busy", "throttled", "reset", "cut", "slow")
-"""503 and 429 answers, a connection reset before the answer, an answer's body that ends early, one that dawdles."""
+"""Answers of 503 and 429, a connection that is reset before the answer, a body that ends early, and a slow body."""
 HOP_BY_HOP = {"connection", "keep-alive", "transfer-encoding", "te", "trailer", "upgrade", "proxy-connection"}
 SLOW_SECONDS = 0.2
 
 
 @dataclass
 class Faults:
-    """What a proxy does, and did.
+    """The faults that a proxy makes, and those that it has made.
 
     Attributes:
-        shares: fault -> probability of a request; the rest passes.
-        first: faults of the first requests, in order, before chance begins.
-        done: how many of each, and `passed`.
+        shares: probability of each fault; the other requests pass.
+        first: faults of the first requests, in order, before the random ones begin.
+        seed: seed of the random faults.
+        done: number of requests by fault, and of those that `passed`.
     """
 
     shares: Mapping[str, float] = field(default_factory=dict)
@@ -37,17 +38,17 @@ class Faults:
     done: Counter[str] = field(default_factory=Counter)
 
     def __post_init__(self) -> None:
-        self._draws, self._lock = random.Random(self.seed), threading.Lock()
+        self._random, self._lock = random.Random(self.seed), threading.Lock()
 
     def next(self) -> str:
-        """The fate of the next request."""
+        """Chooses and counts the fault of the next request, or `passed`."""
         with self._lock:
-            fate = self.first.pop(0) if self.first else self._drawn()
-            self.done[fate] += 1
-            return fate
+            fault = self.first.pop(0) if self.first else self._choose()
+            self.done[fault] += 1
+            return fault
 
-    def _drawn(self) -> str:
-        place = self._draws.random()
+    def _choose(self) -> str:
+        place = self._random.random()
         for fault, share in self.shares.items():
             if place < share:
                 return fault
@@ -57,83 +58,93 @@ class Faults:
 
 @contextmanager
 def faulty(endpoint: str, faults: Faults) -> Iterator[str]:
-    """The address of a proxy before an endpoint."""
-    target = urlsplit(endpoint).netloc
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def log_message(self, *_: object) -> None:
-            """Nothing."""
-
-        def handle_request(self) -> None:
-            body = self.body()
-            fate = faults.next()
-            if fate == "reset":
-                # Closing without waiting, with nothing to send, resets the connection.
-                self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-                self.connection.close()
-                self.close_connection = True
-                return
-            if fate in ("busy", "throttled"):
-                code, word = (503, "SlowDown") if fate == "busy" else (429, "TooManyRequests")
-                self.answer(code, {}, f"<Error><Code>{word}</Code><Message>later</Message></Error>".encode())
-                return
-            onward = http.client.HTTPConnection(target, timeout=60)
-            headers = {k: v for k, v in self.headers.items() if k.lower() not in {*HOP_BY_HOP, "content-length"}}
-            onward.request(self.command, self.path, body, headers)
-            answer = onward.getresponse()
-            data = answer.read()
-            kept = {k: v for k, v in answer.getheaders() if k.lower() not in HOP_BY_HOP}
-            onward.close()
-            self.answer(answer.status, kept, data, fate)
-
-        def body(self) -> bytes:
-            if "chunked" not in self.headers.get("Transfer-Encoding", ""):
-                return self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            whole = b""
-            while size := int(self.rfile.readline().split(b";")[0], 16):
-                whole += self.rfile.read(size)
-                self.rfile.readline()
-            while self.rfile.readline().strip():
-                pass
-            return whole
-
-        do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = handle_request
-
-        def answer(self, code: int, headers: Mapping[str, str], data: bytes, fate: str = "passed") -> None:
-            self.send_response_only(code)
-            for name, value in headers.items():
-                if name.lower() != "content-length" or self.command == "HEAD":
-                    self.send_header(name, value)
-            if self.command != "HEAD":
-                self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            if self.command == "HEAD":
-                return
-            half = len(data) // 2
-            self.wfile.write(data[:half])
-            if fate == "slow":
-                self.wfile.flush()
-                time.sleep(SLOW_SECONDS)
-            if fate == "cut" and data:
-                self.close_connection = True
-                return
-            self.wfile.write(data[half:])
-
-    class Server(ThreadingHTTPServer):
-        daemon_threads = True
-
-        def handle_error(self, *_: object) -> None:
-            """Clients that go away are no news."""
-
-    server = Server(("127.0.0.1", 0), Handler)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
+    """Runs a proxy in front of an endpoint; the value is its address."""
+    proxy = _Proxy(urlsplit(endpoint).netloc, faults)
+    thread = threading.Thread(target=proxy.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True)
     thread.start()
     try:
-        yield f"http://127.0.0.1:{server.server_address[1]}"
+        yield f"http://127.0.0.1:{proxy.server_address[1]}"
     finally:
         with suppress(OSError):
-            server.shutdown()
-            server.server_close()
+            proxy.shutdown()
+            proxy.server_close()
         thread.join()
+
+
+class _Proxy(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, target: str, faults: Faults) -> None:
+        self.target, self.faults = target, faults
+        super().__init__(("127.0.0.1", 0), _Handler)
+
+    def handle_error(self, *_: object) -> None:
+        """Does nothing: clients may close their connections at any time."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    server: _Proxy
+
+    def log_message(self, *_: object) -> None:
+        """Does nothing."""
+
+    def handle_request(self) -> None:
+        body = self._read_body()
+        fault = self.server.faults.next()
+        if fault == "reset":
+            # Closing without lingering, with nothing to send, resets the connection.
+            self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            self.connection.close()
+            self.close_connection = True
+        elif fault in ("busy", "throttled"):
+            status, code = (503, "SlowDown") if fault == "busy" else (429, "TooManyRequests")
+            self._answer(status, {}, f"<Error><Code>{code}</Code><Message>later</Message></Error>".encode())
+        else:
+            self._answer(*self._forward(body), fault)
+
+    do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = handle_request
+
+    def _read_body(self) -> bytes:
+        """Reads the body of the request, which may come in chunks."""
+        if "chunked" not in self.headers.get("Transfer-Encoding", ""):
+            return self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        body = b""
+        while size := int(self.rfile.readline().split(b";")[0], 16):
+            body += self.rfile.read(size)
+            self.rfile.readline()
+        while self.rfile.readline().strip():
+            pass
+        return body
+
+    def _forward(self, body: bytes) -> tuple[int, dict[str, str], bytes]:
+        """Sends the request to the endpoint and returns status, headers and body of its answer."""
+        connection = http.client.HTTPConnection(self.server.target, timeout=60)
+        headers = {k: v for k, v in self.headers.items() if k.lower() not in {*HOP_BY_HOP, "content-length"}}
+        connection.request(self.command, self.path, body, headers)
+        answer = connection.getresponse()
+        data = answer.read()
+        kept = {k: v for k, v in answer.getheaders() if k.lower() not in HOP_BY_HOP}
+        connection.close()
+        return answer.status, kept, data
+
+    def _answer(self, status: int, headers: Mapping[str, str], data: bytes, fault: str = "passed") -> None:
+        """Sends an answer; the faults `slow` and `cut` happen in the middle of its body."""
+        self.send_response_only(status)
+        for name, value in headers.items():
+            if name.lower() != "content-length" or self.command == "HEAD":
+                self.send_header(name, value)
+        if self.command != "HEAD":
+            self.send_header("Content-Length", str(len(data)))
+        self.end_headers()
+        if self.command == "HEAD":
+            return
+        half = len(data) // 2
+        self.wfile.write(data[:half])
+        if fault == "slow":
+            self.wfile.flush()
+            time.sleep(SLOW_SECONDS)
+        if fault == "cut" and data:
+            self.close_connection = True
+            return
+        self.wfile.write(data[half:])

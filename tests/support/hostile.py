@@ -1,4 +1,4 @@
-"""Files that strangers might send: broken ones, bombs, and scripts that would have other files or the network read."""
+"""Files that attackers might send: broken ones, huge ones, and scripts that make players read other files or URLs."""
 
 from __future__ import annotations
 
@@ -20,13 +20,14 @@ SCRIPTS = {
     "picture.webm": f'<svg xmlns="http://www.w3.org/2000/svg"><image href="{SECRET}"/></svg>',
     "letter.mp4": "this is a text\n" * 100,
 }
-"""Texts that some player would follow to another place."""
+"""Texts that make some players open other files or addresses."""
 
 
 def write_hostile(folder: Path) -> dict[str, str]:
-    """Twenty files into a folder; the error type that each must end with, by name.
+    """Writes about twenty files into a folder and returns the error kind that each must end with, by name.
 
-    A pipe without a writer and a link to an endless device lie there too: they are no files, and nobody must wait.
+    There are also a pipe without a writer and a link to an endless device: they are no regular files, and reading them
+    would never end.
     """
     folder.mkdir(exist_ok=True)
     for name, text in SCRIPTS.items():
@@ -41,12 +42,12 @@ def write_hostile(folder: Path) -> dict[str, str]:
         "noise.mov": "NotAVideo",
         "gone.mp4": "Unreadable",
         **_damaged(folder),
-        **_of_another_kind(folder),
+        **_without_usable_video(folder),
     }
 
 
 def _damaged(folder: Path) -> dict[str, str]:
-    """Videos that were cut off, or whose bytes were changed."""
+    """Writes videos that are truncated, or whose bytes are changed."""
     noise = np.random.default_rng(0).integers(0, 256, (100, HEIGHT, WIDTH, 3), dtype=np.uint8)
     film = write_video(folder / "film.mp4", noise, sound=True)
     cut_in_half(film, folder / "half.mp4")
@@ -70,8 +71,8 @@ def _damaged(folder: Path) -> dict[str, str]:
     }
 
 
-def _of_another_kind(folder: Path) -> dict[str, str]:
-    """Containers that are whole, and hold nothing that can be scored."""
+def _without_usable_video(folder: Path) -> dict[str, str]:
+    """Writes complete containers whose contents cannot be scored."""
     sound = write_sound(folder / "sound.m4a")
     ffmpeg("-i", sound, "-c", "copy", folder / "audio.mp4")
     (folder / "evil.ttf").write_bytes(struct.pack(">IHHHH", 0x00010000, 0xFFFF, 0, 0, 0) * 1000)

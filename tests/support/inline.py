@@ -1,4 +1,4 @@
-"""Preparing without Ray: the same stages one after the other in this process, or in one that may be killed.
+"""Building a dataset without Ray: the same stages one after the other in this process, or in one that may be killed.
 
 python -m tests.support.inline SOURCE OUT
 """
@@ -12,30 +12,17 @@ from unittest.mock import patch
 
 import pyarrow as pa
 
-from pipeline.cluster.resources import Layout
-from pipeline.datasets import builder as preparing
-from pipeline.datasets import writer as shards
-from pipeline.datasets.builder import PrepareSettings, Summary, prepare
-from pipeline.scoring.streaming import Step, Watcher
-from pipeline.scoring.workers import Progress
+from pipeline.cluster.resources import Machine
+from pipeline.datasets import builder, writer
+from pipeline.datasets.builder import DatasetSummary, PrepareSettings, prepare
+from pipeline.scoring.progress import ProgressListener
+from pipeline.scoring.streaming import Step
 from pipeline.storage.storage import Storage
+from tests.support.listener import RecordedProgress
 
 
-class Told:
-    """Remembers what a run told."""
-
-    def __init__(self) -> None:
-        self.total, self.counts, self.progress = -1, dict[str, int](), Progress()
-
-    def begin(self, total: int) -> None:
-        self.total = total
-
-    def __call__(self, progress: Progress, total: int) -> None:
-        assert total == self.total
-        self.progress, self.counts = progress, dict(progress.left)
-
-
-def through(todo: pa.Table, steps: Mapping[str, Step], watcher: Watcher) -> Iterator[pa.Table]:
+def run_steps(todo: pa.Table, steps: Mapping[str, Step], listener: ProgressListener) -> Iterator[pa.Table]:
+    """Takes the rows through the stages in this process."""
     stages = [step.build() for step in steps.values()]
     for number in range(todo.num_rows):
         table = todo.slice(number, 1)
@@ -44,16 +31,18 @@ def through(todo: pa.Table, steps: Mapping[str, Step], watcher: Watcher) -> Iter
         yield table
 
 
-def prepare_inline(source: str, out: str, settings: PrepareSettings | None = None) -> tuple[Summary, Told]:
-    """Prepare with a shard for each video."""
-    told = Told()
+def prepare_inline(
+    source: str, out: str, settings: PrepareSettings | None = None
+) -> tuple[DatasetSummary, RecordedProgress]:
+    """Builds a dataset with a shard for each video."""
+    listener = RecordedProgress()
     with (
-        patch.object(preparing, "through", through),
-        patch.object(preparing, "cluster", lambda address: nullcontext()),
-        patch.object(preparing, "layout_of_cluster", lambda large_model: Layout.of(cpus=2)),
-        patch.object(shards, "ITEMS_AT_RISK", 1),
+        patch.object(builder, "run_steps", run_steps),
+        patch.object(builder, "cluster", lambda address: nullcontext()),
+        patch.object(builder, "machine_of_cluster", lambda: Machine(2.0, 0.0, 2.0)),
+        patch.object(writer, "ITEMS_AT_RISK", 1),
     ):
-        return prepare([source], Storage.open(out), settings or PrepareSettings(), told), told
+        return prepare([source], Storage.open(out), settings or PrepareSettings(), listener), listener
 
 
 if __name__ == "__main__":

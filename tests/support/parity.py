@@ -1,6 +1,6 @@
-"""Compare the networks with the numbers that the released code computed from the same small checkpoints.
+"""Comparison of the networks with numbers that the released code computed from the same small checkpoints.
 
-`python -m tests.support.parity [FOLDER ...]` prints the worst error of every tensor of every fixture.
+`uv run python -m tests.support.parity [FOLDER ...]` prints the largest error of every tensor of every fixture.
 """
 
 from __future__ import annotations
@@ -18,18 +18,21 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 import models
-from models.diffv2m import peak_normalised
+from models.diffv2m import peak_normalized
 
 COMMITTED = Path(__file__).parents[1] / "data" / "parity"
 LARGER = Path(os.environ.get("DIFF_V2M_PARITY", Path(__file__).parents[3] / "shared" / "parity"))
 LARGER_COUNT = 5
 
 TOLERANCES = {"latents": 1e-3, "audio": 1e-3, "pcm16": 2.0}
-"""In standard deviations of the expected tensor, `pcm16` in steps; 1e-4 for every other tensor."""
+"""Largest errors, in standard deviations of the expected tensor, and for `pcm16` in quantization steps. Other tensors
+have a tolerance of 1e-4."""
 
 
 @dataclass(frozen=True)
 class Comparison:
+    """The largest error of a tensor, by the name of the tensor."""
+
     name: str
     error: float
 
@@ -39,7 +42,7 @@ class Comparison:
 
 
 def fixtures() -> list[Path]:
-    """The committed fixture and those of the folder of larger ones, each once."""
+    """Returns the folders of the committed fixture and of the larger fixtures, each once."""
     found = {
         f.parent.name: f.parent for root in (LARGER, COMMITTED) for f in sorted(root.glob("*/expected.safetensors"))
     }
@@ -47,7 +50,7 @@ def fixtures() -> list[Path]:
 
 
 def compare(folder: Path) -> Iterator[Comparison]:
-    """Every tensor of a fixture against ours, largest difference over the expected standard deviation."""
+    """Compares every tensor of a fixture with ours; errors are relative to the standard deviation that is expected."""
     expected = load_file(folder / "expected.safetensors")
     model = models.load_model(folder)
     for name, ours in _ours(model, folder, expected):
@@ -57,6 +60,7 @@ def compare(folder: Path) -> Iterator[Comparison]:
 
 
 def features_of(expected: dict[str, Tensor]) -> list[models.Features]:
+    """Returns the input features of a fixture, one per clip."""
     clips = sum(name.startswith("in.class.") for name in expected)
     fields = ("semantic", "color", "scene_cut", "visual_beat")
     return [
@@ -70,6 +74,7 @@ def features_of(expected: dict[str, Tensor]) -> list[models.Features]:
 
 
 def _ours(model: models.DiffV2M, folder: Path, expected: dict[str, Tensor]) -> Iterator[tuple[str, Tensor]]:
+    """Yields our tensors by the names of the fixture."""
     features = features_of(expected)
     rhythms = [expected[f"in.rhythm.{i}"] for i in range(len(features))]
     conditions, real = model.condition(features), model.condition(features, real_rhythm=rhythms)
@@ -96,11 +101,12 @@ def _ours(model: models.DiffV2M, folder: Path, expected: dict[str, Tensor]) -> I
     yield "latents", model.sample(noise, conditions, int(expected["steps"]), guidance=3.0, sampler="ddim")
     audio = model.decode(expected["latents"])
     yield "audio", audio
-    yield "pcm16", torch.stack([peak_normalised(clip) for clip in audio])
+    yield "pcm16", torch.stack([peak_normalized(clip) for clip in audio])
     yield "encode.mean_scale", torch.cat(model.autoencoder.encode(expected["encode.in"]), dim=1)
 
 
 def main(folders: list[str]) -> int:
+    """Prints a table of the errors; returns 1 if one of them is above its tolerance, 0 otherwise."""
     worst_of: dict[str, dict[str, Comparison]] = {}
     for folder in [Path(f) for f in folders] or fixtures():
         worst_of[folder.name] = {c.name: c for c in compare(folder)}

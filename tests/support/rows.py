@@ -1,4 +1,4 @@
-"""Rows as they stand between the stages, made up from a seed."""
+"""Rows of the tables between the stages, with values that depend on a name alone."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ CONFIG = PRESETS["tiny"].config
 
 
 def common(name: str, duration: float | None = None, **values: Any) -> Row:
+    """Returns a row with the columns of every table, and some more values."""
     digest = hashlib.sha256(name.encode()).hexdigest()
     row = {
         "item_id": digest[:32],
@@ -29,7 +30,7 @@ def common(name: str, duration: float | None = None, **values: Any) -> Row:
 
 
 def features_row(name: str, duration: float) -> Row:
-    """A row of FEATURES for the tiny preset."""
+    """Returns a row of FEATURES for the tiny preset."""
     draws = np.random.default_rng(int(hashlib.sha256(name.encode()).hexdigest()[:8], 16))
     seconds = whole_seconds(duration)
     color = draws.random((seconds, CONFIG.color_dim), np.float32)

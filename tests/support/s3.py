@@ -14,12 +14,13 @@ KEY, SECRET = "AKIDEXAMPLEKEY", "s3cr3t/Example+Value"
 
 @dataclass(frozen=True)
 class S3:
-    """A running endpoint. `environment` is what a client of it needs."""
+    """A running endpoint, at the address `endpoint`."""
 
     endpoint: str
 
     @property
     def environment(self) -> dict[str, str]:
+        """The environment variables that a client needs."""
         return {
             "AWS_ENDPOINT_URL": self.endpoint,
             "AWS_ACCESS_KEY_ID": KEY,
@@ -40,12 +41,12 @@ class S3:
         )
 
     def keys(self, bucket: str) -> dict[str, int]:
-        """Every object of a bucket as it stands, with its size."""
+        """Returns the size of every object of a bucket by its key."""
         pages = self.client().get_paginator("list_objects_v2").paginate(Bucket=bucket)
         return {item["Key"]: item["Size"] for page in pages for item in page.get("Contents", [])}
 
     def user(self, *, allowed: bool) -> tuple[str, str]:
-        """Key and secret of a new user who may do everything, or nothing."""
+        """Creates a user who may do everything, or nothing, and returns key and secret."""
         iam = self.client("iam")
         name = f"user{len(iam.list_users()['Users'])}"
         iam.create_user(UserName=name)
@@ -58,7 +59,7 @@ class S3:
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
-        """Check keys and signatures of every request while this lasts; otherwise anyone is let in."""
+        """Context in which keys and signatures of requests are checked; otherwise every request is allowed."""
         from moto import settings
 
         before, settings.INITIAL_NO_AUTH_ACTION_COUNT = settings.INITIAL_NO_AUTH_ACTION_COUNT, 0
@@ -70,7 +71,7 @@ class S3:
 
 @contextmanager
 def serve() -> Iterator[S3]:
-    """Run an endpoint in a thread of this process; other processes reach it too."""
+    """Runs an endpoint in a thread of this process; other processes can reach it too."""
     from moto.server import ThreadedMotoServer
 
     logging.getLogger("werkzeug").setLevel(logging.CRITICAL)
@@ -81,3 +82,21 @@ def serve() -> Iterator[S3]:
         yield S3(f"http://{host}:{port}")
     finally:
         server.stop()
+
+
+@dataclass(frozen=True)
+class Bucket:
+    """A bucket of a running endpoint."""
+
+    s3: S3
+    name: str
+
+    @property
+    def url(self) -> str:
+        return f"s3://{self.name}"
+
+    def keys(self) -> dict[str, int]:
+        return self.s3.keys(self.name)
+
+    def put(self, key: str, data: bytes) -> None:
+        self.s3.client().put_object(Bucket=self.name, Key=key, Body=data)

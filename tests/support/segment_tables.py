@@ -1,4 +1,4 @@
-"""Tables of segments as they stand in a dataset, made up from a name."""
+"""Tables of segments as in a dataset, with values that depend on a name alone."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 import pyarrow as pa
 
 from stages.contracts import table_of
-from stages.cut_segments import SEGMENT, flac
+from stages.cut_segments import SEGMENT, encode_flac
 
 SETTINGS = {"clip": "1-tiny", "codec": None, "pace": "frames"}
 
 
 def segments(name: str, count: int = 2) -> pa.Table:
-    """The segments of one video: 3 s each, the features drawn at random."""
+    """Returns the segments of one video, of 3 s each, with random features."""
     draws = np.random.default_rng(int(hashlib.sha256(name.encode()).hexdigest()[:8], 16))
     shapes = {"semantic": (3, 8), "color": (3, 48), "scene_cut": (3,), "visual_beat": (3,), "cuts": (1,)}
     shapes |= {"odf": (3, 1), "mel": (3, 16), "tempo": (3, 16), "curve": (3, 64), "pace": (2, 64)}
@@ -29,7 +29,7 @@ def segments(name: str, count: int = 2) -> pa.Table:
             "key": 1,
         }
         | {column: draws.random(shape) for column, shape in shapes.items()}
-        | {"sound": flac(draws.integers(-9000, 9000, (64, 2)).astype(np.int16)), "latents": None}
+        | {"sound": encode_flac(draws.integers(-9000, 9000, (64, 2)).astype(np.int16)), "latents": None}
         for i in range(count)
     ]
     return table_of(rows, SEGMENT)

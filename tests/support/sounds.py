@@ -1,4 +1,4 @@
-"""Hand-made videos with a known sound: a quiet tone, and clicks at known times."""
+"""Made videos with a known sound: a quiet tone, and clicks at known times."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ RATE = 44100
 
 
 def clicking(seconds: float, clicks: Sequence[float] = (), level: float = 0.02) -> npt.NDArray[np.float32]:
-    """[samples] a quiet tone with a short, loud burst of noise at each click."""
+    """Returns [samples]: a quiet tone with a short, loud burst of noise at each click."""
     times = np.arange(round(seconds * RATE)) / RATE
     sound = level * np.sin(2 * np.pi * 330 * times)
     burst = np.random.default_rng(0).uniform(-0.9, 0.9, RATE // 50) * np.linspace(1, 0, RATE // 50)
@@ -23,6 +23,11 @@ def clicking(seconds: float, clicks: Sequence[float] = (), level: float = 0.02) 
         first = round(click * RATE)
         sound[first : first + len(burst)] = burst[: len(sound) - first]
     return sound.astype(np.float32)
+
+
+def first_loud(sound: npt.NDArray[np.int16]) -> float:
+    """Returns the time in seconds at which a sound [samples, channels] becomes loud."""
+    return float(np.argmax(np.abs(sound[:, 0].astype(int)) > 6000)) / RATE
 
 
 def write_clicking(
@@ -35,7 +40,7 @@ def write_clicking(
     level: float = 0.02,
     heard: float | None = None,
 ) -> Path:
-    """A video of `seconds` that cuts from dark to light in its middle, with clicks.
+    """Writes a video that cuts from dark to light in its middle, with clicks in its sound.
 
     Args:
         offset: seconds by which the sound starts after the picture.

@@ -1,4 +1,4 @@
-"""A model of a few thousand weights, segments made up from their numbers, and a task of one layer."""
+"""Parts of small trainings: a model of a few thousand weights, random segments, and a task of one layer."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ import torch
 from torch import Tensor, nn
 
 from models.config import ModelConfig
-from models.training.data.batches import Segment
-from models.training.trainer import generator
+from models.training.data.crops import Segment
+from models.training.seeding import seeded_generator
 
 TINY = Path(__file__).parents[2] / "models" / "tiny" / "model_config.json"
 
 
 def raw_config(window: int = 30) -> dict[str, Any]:
-    """The shipped configuration with small widths."""
+    """Returns the shipped configuration with small widths."""
     raw = copy.deepcopy(json.loads(TINY.read_text(encoding="utf-8")))
     model = raw["model"]
     codec = {"latents": 4, "width": 16, "depth": 1, "fine_width": 8, "fine_depth": 1}
@@ -41,11 +41,12 @@ def raw_config(window: int = 30) -> dict[str, Any]:
 
 
 def config() -> ModelConfig:
+    """Returns the configuration of a small model."""
     return ModelConfig.from_dict(raw_config())
 
 
-class MadeUp:
-    """Segments whose latents follow their rhythm curve, so that there is something to learn."""
+class RandomSegments:
+    """Segments that are random, except that their latents follow their rhythm curve, so that they can be learned."""
 
     def __init__(self, seconds: Sequence[int] = (8, 5, 6)) -> None:
         self.seconds = list(seconds)
@@ -81,8 +82,8 @@ class MadeUp:
         return {name: row[name] for name in columns or row}
 
 
-class Line(nn.Module):
-    """Least squares of one layer, with noise that depends on the step."""
+class LinearTask(nn.Module):
+    """The squared error of one linear layer, with noise that depends on the step."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -91,9 +92,10 @@ class Line(nn.Module):
             self.layer = nn.Linear(8, 8)
 
     def forward(self, batch: Tensor, step: int) -> dict[str, Tensor]:
-        noise = torch.randn(batch.shape, generator=generator("noise", step))
+        noise = torch.randn(batch.shape, generator=seeded_generator("noise", step))
         return {"loss": (self.layer(batch) - batch.flip(1) + 0.1 * noise).square().mean()}
 
 
-def line_batches(step: int) -> Tensor:
-    return torch.randn(4, 8, generator=generator("batch", step))
+def linear_batches(step: int) -> Tensor:
+    """Returns the random batch of a step."""
+    return torch.randn(4, 8, generator=seeded_generator("batch", step))

@@ -1,4 +1,4 @@
-"""Words for what is seen: mood, color, pace, energy and motion, in several wordings. Nothing of the music is told."""
+"""Captions of films: mood, color, pace, energy and motion in several wordings. They tell nothing about the music."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from models.synthetic.film.palette import color_name
 from models.synthetic.film.plan import Film, Scene
 from models.synthetic.rng import stream
 
+# Each table has (upper limit of the value, wordings) in rising order.
 _WARMTH = (
     (0.33, ("dark cold colors", "cold dark tones", "a dark and cold palette", "dim, cool colors")),
     (0.67, ("mixed muted colors", "colors of medium brightness", "a mild palette", "muted colors")),
@@ -48,11 +49,11 @@ _KINDS = {
 
 
 def scene_caption(film: Film, scene: Scene, rng: np.random.Generator) -> str:
-    """One line about a scene."""
-    colors = _band(_WARMTH, scene.warmth, rng)
+    """Returns a line about a scene, in a random wording."""
+    colors = _wording(_WARMTH, scene.warmth, rng)
     mood = _mood(scene.warmth, film.energy, rng)
-    kind = _one(_KINDS[scene.kind], rng)
-    motion = _band(_MOTION, scene.speed, rng)
+    kind = _choice(_KINDS[scene.kind], rng)
+    motion = _wording(_MOTION, scene.speed, rng)
     names = list(dict.fromkeys(color_name(color) for color in (scene.palette[0], scene.palette[2])))
     shades = " and ".join(names)
     camera = "" if scene.motion == "still" or rng.random() < 0.5 else f", {_camera(scene.motion)}"
@@ -62,45 +63,45 @@ def scene_caption(film: Film, scene: Scene, rng: np.random.Generator) -> str:
         f"a {mood} scene with {kind}, {colors} and {motion}{camera}",
         f"{mood}: {kind}, {shades}, {motion}{camera}",
     )
-    return _one(lines, rng)
+    return _choice(lines, rng)
 
 
 def caption(film: Film) -> str:
-    """One line about a whole film; the same one for the same film."""
+    """Returns a line about a whole film, always the same one for the same film."""
     rng = stream(film.seed, "caption")
-    pace = _band(_PACE, len(film.cuts) / film.duration, rng)
-    colors = _band(_WARMTH, film.warmth, rng)
-    motion = _band(_MOTION, float(np.mean([scene.speed for scene in film.scenes])), rng)
+    pace = _wording(_PACE, len(film.cuts) / film.duration, rng)
+    colors = _wording(_WARMTH, film.warmth, rng)
+    motion = _wording(_MOTION, float(np.mean([scene.speed for scene in film.scenes])), rng)
     mood = _mood(film.warmth, film.energy, rng)
-    kinds = ", ".join(_one(_KINDS[kind], rng) for kind in dict.fromkeys(scene.kind for scene in film.scenes[:3]))
+    kinds = ", ".join(_choice(_KINDS[kind], rng) for kind in dict.fromkeys(scene.kind for scene in film.scenes[:3]))
     lines = (
         f"{colors}, {pace}, {motion}, {kinds}, {mood}",
         f"a {mood} video with {colors}, {pace} and {motion}: {kinds}",
         f"{mood}, {pace}, {motion}, {colors}",
     )
-    return _one(lines, rng)
+    return _choice(lines, rng)
 
 
 def scene_captions(film: Film) -> tuple[str, ...]:
-    """A line for each scene; the same ones for the same film."""
+    """Returns a line for each scene, always the same ones for the same film."""
     rng = stream(film.seed, "scene captions")
     return tuple(scene_caption(film, scene, rng) for scene in film.scenes)
 
 
-def _one(words: tuple[str, ...], rng: np.random.Generator) -> str:
+def _choice(words: tuple[str, ...], rng: np.random.Generator) -> str:
     return words[int(rng.integers(len(words)))]
 
 
-def _band(bands: tuple[tuple[float, tuple[str, ...]], ...], value: float, rng: np.random.Generator) -> str:
-    """A wording of the first band whose limit is above the value."""
-    return _one(next(words for limit, words in bands if value < limit), rng)
+def _wording(table: tuple[tuple[float, tuple[str, ...]], ...], value: float, rng: np.random.Generator) -> str:
+    """Returns a wording of the first range whose limit is above the value."""
+    return _choice(next(words for limit, words in table if value < limit), rng)
 
 
 def _mood(warmth: float, energy: float, rng: np.random.Generator) -> str:
-    side = "cold" if warmth < 0.33 else "mild" if warmth < 0.67 else "warm"
-    return _one(_MOODS[side, "calm" if energy < 0.5 else "wild"], rng)
+    temperature = "cold" if warmth < 0.33 else "mild" if warmth < 0.67 else "warm"
+    return _choice(_MOODS[temperature, "calm" if energy < 0.5 else "wild"], rng)
 
 
 def _camera(motion: str) -> str:
-    verb, where = motion.split()
-    return f"the camera {'pans' if verb == 'pan' else 'zooms'} {where}"
+    verb, direction = motion.split()
+    return f"the camera {'pans' if verb == 'pan' else 'zooms'} {direction}"

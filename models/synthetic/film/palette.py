@@ -1,4 +1,4 @@
-"""Palettes: ramps of five colors from ground to highlight, warm and light or cold and dark."""
+"""Palettes of five colors, from background to highlight: warm and light, or cold and dark."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 Color = tuple[int, int, int]
-STOPS = (0, 70, 130, 190, 255)  # palette indices of the five colors
+STOPS = (0, 70, 130, 190, 255)
+"""Palette indices of the five colors."""
 
 _WARM = (0.0, 0.04, 0.08, 0.12, 0.15, 0.27, 0.95)  # reds, oranges, yellows, bright green, rose
 _COLD = (0.50, 0.55, 0.60, 0.65, 0.70, 0.76)  # teals, blues, violets
@@ -16,12 +17,12 @@ _NAMES = ((0.02, "red"), (0.1, "orange"), (0.18, "yellow"), (0.42, "green"), (0.
 
 
 def palette(warmth: float, rng: np.random.Generator) -> tuple[Color, ...]:
-    """Five colors of a mood; between the poles hues of both sides meet at middle lightness."""
+    """Returns five colors for a warmth of 0..1; medium values have hues of both kinds at medium lightness."""
     warm = rng.random() < np.clip(1.6 * (warmth - 0.5) + 0.5, 0.0, 1.0)
     hues = _WARM if warm else _COLD
     hue = hues[int(rng.integers(len(hues)))] + rng.uniform(-0.015, 0.015)
     other = hues[int(rng.integers(len(hues)))] + rng.uniform(-0.015, 0.015)
-    light = 0.10 + 0.80 * warmth + rng.uniform(-0.08, 0.08)  # of the ground
+    light = 0.10 + 0.80 * warmth + rng.uniform(-0.08, 0.08)  # lightness of the background
     gray = 0.25 if not warm and rng.random() < 0.3 else 1.0
     pale = rng.random() < 0.5
     strong = (0.35 if pale else 0.8) if warm else (0.45 if pale else 0.85)
@@ -37,14 +38,14 @@ def palette(warmth: float, rng: np.random.Generator) -> tuple[Color, ...]:
 
 
 def ramp(colors: tuple[Color, ...]) -> npt.NDArray[np.float32]:
-    """A palette [256, 3], 0..255, between the colors at `STOPS`."""
+    """Returns a color for each palette index, [256, 3], 0..255, interpolated between the colors at `STOPS`."""
     points = np.array(colors, np.float64)
     index = np.arange(256)
     return np.stack([np.interp(index, STOPS, points[:, c]) for c in range(3)], axis=1).astype(np.float32)
 
 
 def color_name(color: Color) -> str:
-    """A word for a color."""
+    """Returns the English name of a color."""
     hue, saturation, value = colorsys.rgb_to_hsv(*(c / 255 for c in color))
     if value < 0.12:
         return "black"

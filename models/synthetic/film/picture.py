@@ -1,4 +1,4 @@
-"""Draw a film: a scene's field through a moving camera, colored by its palette."""
+"""Drawing a film: the moving pattern of a scene, seen by a moving camera and colored by a palette."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ from models.synthetic.rng import stream
 Picture = npt.NDArray[np.uint8]
 
 KINDS = SHAPES | TEXTURES
-_MARGIN = 1.2  # the field is larger than the picture, so that the camera can move
+_MARGIN = 1.2  # size of the pattern over that of the picture, so that the camera can move
 _PULSE = 0.10  # seconds in which a pulse fades
-_FLASH = 0.12
+_FLASH = 0.12  # seconds in which a flash fades
 
 
 def frames(film: Film, width: int = 256, height: int = 144, fps: float = 25.0) -> Iterator[Picture]:
-    """All pictures of a film [height, width, 3], RGB, `round(duration * fps)` of them."""
+    """Yields the `round(duration * fps)` pictures of a film, RGB, [height, width, 3]."""
     draw: Callable[[float, float, float], Picture] | None = None
     current: Scene | None = None
     for number in range(round(film.duration * fps)):
@@ -35,9 +35,12 @@ def frames(film: Film, width: int = 256, height: int = 144, fps: float = 25.0) -
 
 
 def painter(scene: Scene, width: int, height: int) -> Callable[[float, float, float], Picture]:
-    """Draws a scene: `draw(time, pulse, flash)`, both strengths in 0..1, gives a picture [height, width, 3]."""
+    """Returns a function that draws a scene.
+
+    It takes the time in seconds and the strengths, 0..1, of pulse and flash, and returns a picture [height, width, 3].
+    """
     tall, wide = int(height * _MARGIN), int(width * _MARGIN)
-    field = KINDS[scene.kind](stream(scene.seed, "scene"), tall, wide)
+    pattern = KINDS[scene.kind](stream(scene.seed, "scene"), tall, wide)
     colors = ramp(scene.palette)
     rows, columns = np.arange(height) - (height - 1) / 2, np.arange(width) - (width - 1) / 2
     length = max(scene.stop - scene.start, 0.04)
@@ -46,7 +49,7 @@ def painter(scene: Scene, width: int, height: int) -> Callable[[float, float, fl
         since = time - scene.start
         across, down, zoom = _camera(scene.motion, since / length)
         zoom *= 1 - 0.05 * pulse
-        picture = field(scene.speed * since)
+        picture = pattern(scene.speed * since)
         y = np.clip(rows * zoom + (tall - 1) / 2 + down * (tall - height) / 2, 0, tall - 1).astype(np.intp)
         x = np.clip(columns * zoom + (wide - 1) / 2 + across * (wide - width) / 2, 0, wide - 1).astype(np.intp)
         index = picture[y][:, x]
@@ -63,7 +66,7 @@ def painter(scene: Scene, width: int, height: int) -> Callable[[float, float, fl
 
 
 def _camera(motion: str, share: float) -> tuple[float, float, float]:
-    """Where the camera looks after a share of the scene: across and down in -1..1, and its zoom (1 or less)."""
+    """Returns the camera after a share of the scene: its position across and down, -1..1, and its zoom factor."""
     swing = 2 * min(max(share, 0.0), 1.0) - 1
     return {
         "still": (0.0, 0.0, 1.0),
@@ -77,6 +80,6 @@ def _camera(motion: str, share: float) -> tuple[float, float, float]:
 
 
 def _fading(events: tuple[tuple[float, float], ...], time: float, fall: float) -> float:
-    """Strength at `time` of what began at the events and fades; the strongest counts."""
+    """Returns the strength at `time` of events that fade, which is that of the strongest one."""
     recent = (s * float(np.exp(-(time - t) / fall)) for t, s in events if -1e-6 <= time - t < 4 * fall)
     return max(recent, default=0.0)

@@ -1,4 +1,4 @@
-"""The plan of a film: what is seen, and when. All times are seconds on boundaries of frames at 25 frames a second."""
+"""The plan of a film. All times are in seconds and lie on the boundaries of frames at 25 frames per second."""
 
 from __future__ import annotations
 
@@ -12,7 +12,17 @@ MOTIONS = ("still", "pan left", "pan right", "pan up", "pan down", "zoom in", "z
 
 @dataclass(frozen=True)
 class Scene:
-    """One shot: `kind` names what is drawn, `palette` its colors from ground to highlight, `speed` scales motion."""
+    """A scene between two cuts.
+
+    Attributes:
+        start, stop: times in seconds.
+        kind: what is drawn, a key of `models.synthetic.film.picture.KINDS`.
+        palette: five colors from background to highlight.
+        warmth: warmth of the colors, 0..1.
+        motion: motion of the camera, one of `MOTIONS`.
+        speed: factor of all motion.
+        seed: seed of the pattern.
+    """
 
     start: float
     stop: float
@@ -26,7 +36,16 @@ class Scene:
 
 @dataclass(frozen=True)
 class Film:
-    """Scenes without gaps, `flashes` and `pulses` as (time, strength); `related`: edited to the piece it goes with."""
+    """A film.
+
+    Attributes:
+        seed: seed of the film.
+        duration: duration in seconds.
+        related: whether the film is edited to the piece that it goes with.
+        energy, warmth: mood of the film, 0..1 each.
+        scenes: scenes without gaps.
+        flashes, pulses: (time, strength) of moments at which the picture brightens, or brightens and swells.
+    """
 
     seed: int
     duration: float
@@ -39,9 +58,9 @@ class Film:
 
     @property
     def cuts(self) -> tuple[float, ...]:
-        """Times at which a new scene's first frame is shown."""
+        """Times at which the first frame of a new scene is shown."""
         return tuple(scene.start for scene in self.scenes[1:])
 
     def scene_at(self, time: float) -> Scene:
-        """The scene seen at `time`."""
+        """Returns the scene at a time."""
         return next((s for s in reversed(self.scenes) if s.start <= time), self.scenes[0])

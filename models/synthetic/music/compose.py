@@ -1,4 +1,4 @@
-"""Compose a piece from a seed: mood first, then tempo, key, style and form, then every note."""
+"""Composing a piece from a seed: first its mood, then tempo, key, style and form, then every note."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from models.synthetic.music.piece import BEATS_PER_BAR, Accent, Hit, Mood, Note,
 from models.synthetic.music.styles import STEPS, STYLES, Style
 from models.synthetic.rng import stream
 
-# name: density, loudness
+# Density and loudness by name.
 _SECTIONS = {"intro": (0.4, 0.7), "a": (0.65, 0.85), "b": (1.0, 1.0), "break": (0.35, 0.65)}
 _FORMS = (
     ("intro", "a", "b"),
@@ -25,11 +25,11 @@ _FORMS = (
 
 
 def compose(seed: int, seconds: float) -> Piece:
-    """The piece of a seed. It begins as if cut out of a longer one: anywhere in a bar.
+    """Returns the piece of a seed. It begins anywhere in a bar, as if it were cut out of a longer piece.
 
     Args:
         seed: any whole number that is not negative.
-        seconds: length of the clip.
+        seconds: duration of the clip.
     """
     rng = stream(seed, "piece")
     mood = _mood(rng)
@@ -38,32 +38,31 @@ def compose(seed: int, seconds: float) -> Piece:
     style = _style(mood, tempo, rng)
     beat = 60.0 / tempo
     bar = BEATS_PER_BAR * beat
-    first = float(rng.uniform(0.06, 0.06 + bar)) - bar  # the bar that the clip begins in
+    first = float(rng.uniform(0.06, 0.06 + bar)) - bar  # start of the bar that the clip begins in
     bars = int(np.ceil((seconds - first) / bar))
     sections = _sections(first, bar, seconds, rng)
     beats = tuple(t for i in range(bars * BEATS_PER_BAR) if 0.03 <= (t := first + i * beat) < seconds - 0.05)
     downbeats = tuple(t for i in range(bars) if 0.03 <= (t := first + i * bar) < seconds - 0.05)
     accents = _accents(first, beat, sections, seconds, rng)
     choices = parts.choose(style, key, mode, rng)
-    chords, halves = progression(mode, rng), tempo < 84 and rng.random() < 0.6
+    chords, two_per_bar = progression(mode, rng), tempo < 84 and rng.random() < 0.6
     notes: list[Note] = []
     hits: list[Hit] = []
     for index in range(bars):
         start = first + index * bar
         section = next((s for s in reversed(sections) if s.start <= start + bar / 2), sections[0])
-        here = _bar_chords(chords, index, halves)
-        measure = parts.Bar(start, beat / 4, here, section.loudness)
-        last = start + bar > section.stop - beat / 2
-        notes += parts.arpeggio(measure, choices) + parts.chords(measure, choices)
+        this_bar = parts.Bar(start, beat / 4, _bar_chords(chords, index, two_per_bar), section.loudness)
+        is_last = start + bar > section.stop - beat / 2
+        notes += parts.arpeggio(this_bar, choices) + parts.chords(this_bar, choices)
         if section.name != "break":
-            notes += parts.bass(measure, choices)
+            notes += parts.bass(this_bar, choices)
         if section.density > 0.6:
-            notes += parts.melody(measure, choices, index)
-        hits += parts.drums(measure, choices.groove, section.density, fill=last and rng.random() < 0.7)
+            notes += parts.melody(this_bar, choices, index)
+        hits += parts.drums(this_bar, choices.groove, section.density, fill=is_last and rng.random() < 0.7)
     for accent in accents:
         index = int((accent.time - first + 1e-6) // bar)
         step = round((accent.time - first - index * bar) / (beat / 4))
-        chord = parts.Bar(0.0, 1.0, _bar_chords(chords, index, halves), 1.0).chord_at(min(step, STEPS - 1))
+        chord = parts.Bar(0.0, 1.0, _bar_chords(chords, index, two_per_bar), 1.0).chord_at(min(step, STEPS - 1))
         notes += _stab(accent, chord, key, style, beat)
         hits += [Hit(accent.time, drum, accent.strength) for drum in ("boom", "crash")]
     return Piece(
@@ -85,43 +84,43 @@ def compose(seed: int, seconds: float) -> Piece:
 
 
 def _mood(rng: np.random.Generator) -> Mood:
-    """A quarter clearly cold, a quarter clearly warm, the rest anywhere between, warmth and energy loosely tied."""
-    pole = int(rng.choice((-1, 0, 0, 1)))
-    if pole:
-        near = float(rng.uniform(0.0, 0.15)), float(rng.uniform(0.05, 0.3))
-        return Mood(*(near if pole < 0 else (1.0 - near[0], 1.05 - near[1])), pole)
+    """Returns a mood: a quarter are clearly cold, a quarter clearly warm; warmth and energy are loosely related."""
+    label = int(rng.choice((-1, 0, 0, 1)))
+    if label:
+        cold = float(rng.uniform(0.0, 0.15)), float(rng.uniform(0.05, 0.3))
+        return Mood(*(cold if label < 0 else (1.0 - cold[0], 1.05 - cold[1])), label)
     warmth = float(rng.uniform(0.2, 0.8))
     return Mood(warmth, float(np.clip(0.5 + 0.6 * (warmth - 0.5) + rng.normal(0, 0.17), 0.15, 0.9)), 0)
 
 
 def _tempo(mood: Mood, rng: np.random.Generator) -> float:
-    """Beats a minute, in tenths."""
-    low, high = {-1: (60, 94), 0: (72, 144), 1: (112, 160)}[mood.pole]
-    place = mood.energy if mood.pole == 0 else float(rng.random())
-    return round(float(np.clip(low + (high - low) * place + rng.normal(0, 6) * (mood.pole == 0), low, high)), 1)
+    """Returns beats per minute, rounded to tenths."""
+    low, high = {-1: (60, 94), 0: (72, 144), 1: (112, 160)}[mood.label]
+    place = mood.energy if mood.label == 0 else float(rng.random())
+    return round(float(np.clip(low + (high - low) * place + rng.normal(0, 6) * (mood.label == 0), low, high)), 1)
 
 
 def _mode(mood: Mood, rng: np.random.Generator) -> str:
-    if mood.pole:
-        return "major" if mood.pole > 0 else "minor"
+    if mood.label:
+        return "major" if mood.label > 0 else "minor"
     return "major" if rng.random() < 0.5 + 1.3 * (mood.warmth - 0.5) else "minor"
 
 
 def _style(mood: Mood, tempo: float, rng: np.random.Generator) -> Style:
     styles = tuple(STYLES.values())
-    fit = np.array([s.fit[mood.pole + 1] * (tempo <= s.fastest) for s in styles])
+    fit = np.array([s.fit[mood.label + 1] * (tempo <= s.fastest) for s in styles])
     return styles[int(rng.choice(len(styles), p=fit / fit.sum()))]
 
 
 def _sections(first: float, bar: float, seconds: float, rng: np.random.Generator) -> tuple[Section, ...]:
-    """A form repeated to the end, sections of two or four bars, at least some 5 s long."""
+    """Returns a form that is repeated to the end, in sections of two or four bars, at least about 5 s long."""
     form = _FORMS[int(rng.integers(len(_FORMS)))]
     start, sections = first, list[Section]()
     while start < seconds:
         length = bar * (2 if bar > 2.3 else int(rng.choice((2, 4, 4))))
         name = form[len(sections) % len(form)]
         stop = start + length
-        if seconds - stop < bar:  # no stump at the end
+        if seconds - stop < bar:  # the last section takes an incomplete bar too
             stop = max(stop, seconds)
         sections.append(Section(name, start, stop, *_SECTIONS[name]))
         start = stop
@@ -133,7 +132,7 @@ def _sections(first: float, bar: float, seconds: float, rng: np.random.Generator
 def _accents(
     first: float, beat: float, sections: tuple[Section, ...], seconds: float, rng: np.random.Generator
 ) -> tuple[Accent, ...]:
-    """Section starts, then more so that one comes every 1.5 to 4 s: downbeats first, sometimes off the beat."""
+    """Returns accents on section starts, and others so that one comes every 1.5 to 4 s, mostly on downbeats."""
     starts = [s.start for s in sections[1:] if s.start < seconds - 0.6]
     times, now = list[float](), float(rng.uniform(-1.2, 0.5))
     while True:
@@ -145,34 +144,37 @@ def _accents(
                 break
             times.append(now)
             continue
-        half = round((now - first) / (beat / 2))  # in eighths
-        near = range(half - 3, half + 4)
-        weight = np.array([(6.0 if h % 8 == 0 else 2.0 if h % 2 == 0 else 0.45) for h in near])
-        now = first + int(rng.choice(np.array(near), p=weight / weight.sum())) * beat / 2
+        eighth = round((now - first) / (beat / 2))
+        near = range(eighth - 3, eighth + 4)
+        weights = np.array([(6.0 if e % 8 == 0 else 2.0 if e % 2 == 0 else 0.45) for e in near])
+        now = first + int(rng.choice(np.array(near), p=weights / weights.sum())) * beat / 2
         if (times and now < times[-1] + 1.2) or now > target - 1.2 or now < 0.25:
             now = times[-1] if times else now
             continue
         if now > seconds - 0.6:
             break
         times.append(now)
-    bars = {round(s, 6) for s in starts}
-    return tuple(Accent(t, 1.0 if round(t, 6) in bars else round(float(rng.uniform(0.75, 0.95)), 3)) for t in times)
+    section_starts = {round(s, 6) for s in starts}
+    return tuple(
+        Accent(t, 1.0 if round(t, 6) in section_starts else round(float(rng.uniform(0.75, 0.95)), 3)) for t in times
+    )
 
 
-def _bar_chords(chords: tuple[Chord, ...], index: int, halves: bool) -> tuple[Chord, ...]:
-    if halves:
+def _bar_chords(chords: tuple[Chord, ...], index: int, two_per_bar: bool) -> tuple[Chord, ...]:
+    """Returns the one or two chords of a bar."""
+    if two_per_bar:
         return chords[2 * index % 4], chords[(2 * index + 1) % 4]
     return (chords[index % 4],)
 
 
 def _stab(accent: Accent, chord: Chord, key: int, style: Style, beat: float) -> list[Note]:
-    """The chord in three octaves at once."""
+    """Returns the notes of an accent: its chord in several octaves at once."""
     pitches = voiced(chord, key, 48) + voiced(chord, key, 60) + [voiced(chord, key, 60)[0] + 12]
     return [Note(accent.time, min(beat, 0.6), p, accent.strength, "stab:" + style.stab) for p in pitches]
 
 
 def _inside(notes: list[Note], seconds: float) -> list[Note]:
-    """Notes that sound within the clip; those that began before it come in at its start if they are long."""
+    """Returns the notes within the clip; long notes that began before it are moved to its start."""
     kept = []
     for note in notes:
         stop = note.onset + note.duration

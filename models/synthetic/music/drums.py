@@ -1,4 +1,4 @@
-"""Drum kits. Every stroke of a drum is the same short sample, its noise included, so that nothing sounds accidental."""
+"""Drum kits. Every stroke of a drum is the same short sample, including its noise, so that strokes sound alike."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from models.synthetic.music.tones import Samples
 from models.synthetic.rng import stream
 
-# kit: (pitch factor, length factor, brightness factor, loudness factor)
+# Factors of pitch, length, brightness and loudness by kit.
 KITS = {
     "studio": (1.0, 1.0, 1.0, 1.0),
     "machine": (0.9, 0.9, 1.3, 1.1),
@@ -23,7 +23,7 @@ GAINS = {"kick": 0.80, "snare": 0.50, "hat": 0.16, "open": 0.16, "tom": 0.55, "c
 
 @functools.lru_cache(maxsize=256)
 def drum(kit: str, name: str, sample_rate: int) -> Samples:
-    """One stroke [samples] at full velocity, in the kit's loudness."""
+    """Returns one stroke [samples] at full velocity, with the loudness of the kit."""
     pitch, length, bright, loud = KITS[kit]
     if name == "kick":
         sound = _thump(48 * pitch, 150 * pitch, 0.16 * length, sample_rate)
@@ -48,25 +48,25 @@ def drum(kit: str, name: str, sample_rate: int) -> Samples:
 
 
 def _thump(low: float, high: float, decay: float, sample_rate: int) -> Samples:
-    """A skin: a sine that falls from `high` to `low` Hz."""
+    """Returns the sound of a drum skin: a sine that falls from `high` to `low` Hz."""
     time = np.arange(int(6 * decay * sample_rate)) / sample_rate
     phase = 2 * np.pi * (low * time + (high - low) * 0.03 * (1 - np.exp(-time / 0.03)))
-    return _closed(np.sin(phase) * np.exp(-time / decay), sample_rate)
+    return _faded(np.sin(phase) * np.exp(-time / decay), sample_rate)
 
 
 def _burst(kit: str, name: str, low: float, high: float, decay: float, sample_rate: int) -> Samples:
-    """A fixed burst of noise between two frequencies (Hz), its edges soft."""
+    """Returns a fixed burst of noise between two frequencies in Hz, with soft edges of the band."""
     count = int(6 * decay * sample_rate)
     noise = stream(0, f"drum/{kit}/{name}").standard_normal(count)
     hertz = np.fft.rfftfreq(count, 1 / sample_rate)
     band = 1 / (1 + (low / np.maximum(hertz, 1)) ** 6) / (1 + (hertz / high) ** 6)
     noise = np.fft.irfft(np.fft.rfft(noise) * band, count)
     sound = noise * np.exp(-np.arange(count) / sample_rate / decay)
-    return _closed(sound / np.abs(sound).max(), sample_rate)
+    return _faded(sound / np.abs(sound).max(), sample_rate)
 
 
-def _closed(sound: np.ndarray, sample_rate: int) -> Samples:
-    """Begin within 0.5 ms and end in silence."""
+def _faded(sound: np.ndarray, sample_rate: int) -> Samples:
+    """Fades a sound in within 0.5 ms, and out to silence."""
     rise, fall = max(int(0.0005 * sample_rate), 1), len(sound) // 4
     sound[:rise] *= np.linspace(0, 1, rise, endpoint=False)
     sound[-fall:] *= np.linspace(1, 0, fall)
@@ -74,6 +74,7 @@ def _closed(sound: np.ndarray, sample_rate: int) -> Samples:
 
 
 def _mixed(one: Samples, two: Samples) -> Samples:
+    """Returns the sum of two sounds of any lengths."""
     total = np.zeros(max(len(one), len(two)), np.float32)
     total[: len(one)] += one
     total[: len(two)] += two

@@ -1,4 +1,4 @@
-"""Scales, chords and the ways they follow one another. Every progression begins at home, on the tonic."""
+"""Scales, chords and chord progressions. Every progression begins with the chord of the tonic."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _MAJOR, _MINOR = (0, 4, 7), (0, 3, 7)
 
 @dataclass(frozen=True)
 class Chord:
-    """`root` in semitones above the tonic, `intervals` in semitones above the root."""
+    """A chord: its `root` in semitones above the tonic, and its `intervals` in semitones above the root."""
 
     root: int
     intervals: tuple[int, ...]
 
     def classes(self, key: int) -> tuple[int, ...]:
-        """Pitch classes of the chord in `key`, root first."""
+        """Returns the pitch classes of the chord in a key, beginning with the root."""
         return tuple((key + self.root + i) % 12 for i in self.intervals)
 
 
@@ -43,26 +43,26 @@ PROGRESSIONS = {
 
 
 def progression(mode: str, rng: np.random.Generator) -> tuple[Chord, ...]:
-    """Four chords of the mode."""
+    """Returns a random progression of four chords in a mode."""
     names = PROGRESSIONS[mode]
     return tuple(CHORDS[name] for name in names[int(rng.integers(len(names)))].split())
 
 
 def voiced(chord: Chord, key: int, lowest: int) -> list[int]:
-    """The chord's tones in close position from pitch `lowest` upwards: neighbouring chords then move little."""
+    """Returns the pitches of a chord in close position from `lowest` upwards, so that chords change by small steps."""
     return sorted(lowest + (c - lowest) % 12 for c in chord.classes(key))
 
 
 def above(pitch_class: int, lowest: int) -> int:
-    """The first pitch of a class at or above `lowest`."""
+    """Returns the first pitch of a pitch class at or above `lowest`."""
     return lowest + (pitch_class - lowest) % 12
 
 
 def scale_pitches(key: int, mode: str, low: int, high: int) -> list[int]:
-    """All pitches of the scale in `low..high`."""
+    """Returns all pitches of a scale from `low` to `high`."""
     return [p for p in range(low, high + 1) if (p - key) % 12 in SCALES[mode]]
 
 
 def nearest(pitch: int, allowed: list[int]) -> int:
-    """The allowed pitch next to `pitch`, the lower one of two."""
+    """Returns the allowed pitch that is nearest to `pitch`, the lower one of two."""
     return min(allowed, key=lambda p: (abs(p - pitch), p))

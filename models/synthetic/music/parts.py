@@ -1,4 +1,4 @@
-"""The parts of a bar: bass, chords, arpeggio, melody and drums, from patterns of sixteen steps."""
+"""The parts of a bar (bass, chords, arpeggio, melody and drums), made from patterns of sixteen steps."""
 
 from __future__ import annotations
 
@@ -15,25 +15,39 @@ _LEAD_LOW, _LEAD_HIGH = 67, 86
 
 @dataclass(frozen=True)
 class Bar:
-    """Where a bar lies and what it may use: `chords` share it evenly; `loudness` scales every velocity."""
+    """A bar of music.
+
+    Attributes:
+        start: time in seconds.
+        step: duration of a sixteenth in seconds.
+        chords: chords that divide the bar evenly.
+        loudness: factor of every velocity.
+    """
 
     start: float
-    step: float  # seconds of a sixteenth
+    step: float
     chords: tuple[Chord, ...]
     loudness: float
 
     def chord_at(self, step: int) -> Chord:
-        """The chord that sounds at a step."""
+        """Returns the chord at a step."""
         return self.chords[step * len(self.chords) // STEPS]
 
     def time(self, step: float) -> float:
-        """Seconds of a step."""
+        """Returns the time of a step in seconds."""
         return self.start + step * self.step
 
 
 @dataclass(frozen=True)
 class Choices:
-    """What a piece keeps from bar to bar."""
+    """The random choices that a piece keeps from bar to bar.
+
+    Attributes:
+        style, key, mode: style, tonic and mode of the piece.
+        groove, bass, chords, arp: names of the patterns of drums, bass, chords and arpeggio.
+        arp_order: order of the chord tones in the arpeggio.
+        motifs: two motifs of the melody, as notes of (step, length in steps, scale steps above the chord's root).
+    """
 
     style: Style
     key: int
@@ -43,11 +57,11 @@ class Choices:
     chords: str
     arp: str
     arp_order: tuple[int, ...]
-    motifs: tuple[tuple[tuple[int, int, int], ...], ...]  # each: (step, length in steps, scale steps off the chord)
+    motifs: tuple[tuple[tuple[int, int, int], ...], ...]
 
 
 def choose(style: Style, key: int, mode: str, rng: np.random.Generator) -> Choices:
-    """Patterns and motifs of a piece."""
+    """Chooses patterns and motifs of a piece at random."""
 
     def one(names: tuple[str, ...]) -> str:
         return names[int(rng.integers(len(names)))]
@@ -67,7 +81,7 @@ def choose(style: Style, key: int, mode: str, rng: np.random.Generator) -> Choic
 
 
 def _motif(rng: np.random.Generator) -> tuple[tuple[int, int, int], ...]:
-    """A rhythm of a bar with a contour that walks by small steps."""
+    """Returns a random motif: a rhythm of one bar with a contour of small steps."""
     rhythms = ((0, 4, 6, 8, 12), (0, 4, 8, 10, 12, 14), (0, 2, 4, 8), (0, 6, 8, 12, 14), (0, 4, 8, 12), (0, 8, 10, 12))
     onsets = rhythms[int(rng.integers(len(rhythms)))]
     contour = np.clip(np.cumsum(rng.choice((-2, -1, -1, 1, 1, 2), len(onsets))), -4, 5)
@@ -76,7 +90,7 @@ def _motif(rng: np.random.Generator) -> tuple[tuple[int, int, int], ...]:
 
 
 def bass(bar: Bar, choices: Choices) -> list[Note]:
-    """Roots, with octaves (`o`) and fifths (`f`) where the pattern has them."""
+    """Returns the bass: roots of the chords, with octaves (`o`) and fifths (`f`) where the pattern has them."""
     pattern, notes = BASS[choices.bass], []
     for step, mark in enumerate(pattern):
         if mark == ".":
@@ -91,7 +105,7 @@ def bass(bar: Bar, choices: Choices) -> list[Note]:
 
 
 def chords(bar: Bar, choices: Choices) -> list[Note]:
-    """All tones of the chord at once; a held one is struck again where the chord changes."""
+    """Returns all tones of the chords at once; held chords are struck again where the chord changes."""
     pattern, notes = CHORD[choices.chords], []
     changes = {i * STEPS // len(bar.chords) for i in range(len(bar.chords))} if choices.chords == "held" else set()
     marks = "".join("9" if i in changes else mark for i, mark in enumerate(pattern))
@@ -106,7 +120,7 @@ def chords(bar: Bar, choices: Choices) -> list[Note]:
 
 
 def arpeggio(bar: Bar, choices: Choices) -> list[Note]:
-    """The chord's tones one after another, louder on the beats."""
+    """Returns the tones of the chords one after another, louder on the beats."""
     pattern, notes, count = ARP[choices.arp], [], 0
     for step, mark in enumerate(pattern):
         if mark == ".":
@@ -121,7 +135,7 @@ def arpeggio(bar: Bar, choices: Choices) -> list[Note]:
 
 
 def melody(bar: Bar, choices: Choices, index: int) -> list[Note]:
-    """The piece's motifs (a a b a) on the bar's chords: chord tones on beats, scale tones between."""
+    """Returns the melody: the motifs of the piece (a a b a) with chord tones on beats and scale tones between them."""
     scale = scale_pitches(choices.key, choices.mode, _LEAD_LOW, _LEAD_HIGH)
     notes = []
     for step, length, offset in choices.motifs[1 if index % 4 == 2 else 0]:
@@ -135,7 +149,7 @@ def melody(bar: Bar, choices: Choices, index: int) -> list[Note]:
 
 
 def drums(bar: Bar, groove: str, density: float, fill: bool) -> list[Hit]:
-    """The groove's strokes; sparse sections leave the snare out, and the last bar of a section ends with toms."""
+    """Returns the strokes of the drum pattern; sparse sections have no snare, and a `fill` ends the bar with toms."""
     hits = []
     for drum, pattern in GROOVES[groove].items():
         if drum == "snare" and density < 0.5:
@@ -151,5 +165,5 @@ def drums(bar: Bar, groove: str, density: float, fill: bool) -> list[Hit]:
 
 
 def _until_next(pattern: str, step: int) -> int:
-    """Steps from a stroke to the next one or the end of the bar."""
+    """Returns the steps from a stroke to the next one or to the end of the bar."""
     return next((i for i in range(step + 1, STEPS) if pattern[i] != "."), STEPS) - step

@@ -1,4 +1,4 @@
-"""A composed piece: everything that sounds, and when. It is the truth that a clip's picture and its tests go by."""
+"""A composed piece of music. It is the truth that the picture of a clip and the tests of measures are based on."""
 
 from __future__ import annotations
 
@@ -10,7 +10,14 @@ BEATS_PER_BAR = 4
 
 @dataclass(frozen=True)
 class Note:
-    """`onset` and `duration` in seconds, `pitch` as MIDI number (69 is A at 440 Hz), `velocity` in 0..1."""
+    """A note.
+
+    Attributes:
+        onset, duration: times in seconds.
+        pitch: MIDI number; 69 is A at 440 Hz.
+        velocity: loudness, 0..1.
+        instrument: name of the instrument.
+    """
 
     onset: float
     duration: float
@@ -21,7 +28,7 @@ class Note:
 
 @dataclass(frozen=True)
 class Hit:
-    """A stroke of one drum of the piece's kit."""
+    """A stroke of a drum of the piece's kit, at `onset` seconds, with a `velocity` of 0..1."""
 
     onset: float
     drum: str
@@ -30,7 +37,7 @@ class Hit:
 
 @dataclass(frozen=True)
 class Accent:
-    """A moment that every listener hears: all instruments strike together. `strength` in 0..1."""
+    """A moment, `time` seconds, at which all instruments strike together, with a `strength` of 0..1."""
 
     time: float
     strength: float
@@ -38,7 +45,14 @@ class Accent:
 
 @dataclass(frozen=True)
 class Section:
-    """A stretch of the piece; `density` (how many parts play) and `loudness` in 0..1."""
+    """A section of the piece.
+
+    Attributes:
+        name: kind of section.
+        start, stop: times in seconds.
+        density: how many parts play, 0..1.
+        loudness: loudness, 0..1.
+    """
 
     name: str
     start: float
@@ -49,16 +63,38 @@ class Section:
 
 @dataclass(frozen=True)
 class Mood:
-    """`warmth`: 0 dark and cold, 1 warm and bright; `energy`: 0 calm, 1 wild; `pole`: -1 or 1 if clearly one."""
+    """The mood of a piece.
+
+    Attributes:
+        warmth: from 0, dark and cold, to 1, warm and bright.
+        energy: from 0, calm, to 1, wild.
+        label: -1 if the mood is clearly dark and cold, 1 if it is clearly warm and bright, 0 between.
+    """
 
     warmth: float
     energy: float
-    pole: int
+    label: int
 
 
 @dataclass(frozen=True)
 class Piece:
-    """Times are seconds from the start of the clip, in rising order; `key` is a pitch class (0 is C)."""
+    """A piece of music. All times are seconds from the start of the clip, in rising order.
+
+    Attributes:
+        seed: seed of the piece.
+        duration: duration in seconds.
+        style: name of the style.
+        kit: name of the drum kit.
+        tempo: beats per minute.
+        key: pitch class of the tonic, 0 for C.
+        mode: `major` or `minor`.
+        mood: the mood.
+        sections: sections without gaps.
+        beats, downbeats: times of all beats, and of the first beats of bars.
+        accents: accents.
+        notes: notes of all instruments.
+        hits: strokes of all drums.
+    """
 
     seed: int
     duration: float
@@ -76,5 +112,5 @@ class Piece:
     hits: tuple[Hit, ...]
 
     def section_at(self, time: float) -> Section:
-        """The section that sounds at `time`."""
+        """Returns the section at a time."""
         return next((s for s in reversed(self.sections) if s.start <= time), self.sections[0])

@@ -1,4 +1,4 @@
-"""Render a piece: notes and strokes added at their places, one track an instrument, panned by loudness alone."""
+"""Rendering a piece: notes and strokes are added to one track per instrument, and tracks are panned by loudness."""
 
 from __future__ import annotations
 
@@ -9,16 +9,15 @@ from models.synthetic.music.piece import Piece
 from models.synthetic.music.tones import TIMBRES, Samples, tone
 
 PEAK = 0.9
-_FADE = 0.25  # seconds at the end
-_REFLECTIONS = ((0.019, 0.13), (0.037, 0.10), (0.061, 0.07))  # a small room: seconds and gain, the same on both sides
+_FADE = 0.25  # seconds of the fade at the end
+_REFLECTIONS = ((0.019, 0.13), (0.037, 0.10), (0.061, 0.07))  # delay in seconds and gain, as in a small room
 _LOW = frozenset({"sub", "upright", "finger", "acid"})
 
 
 def render(piece: Piece, sample_rate: int = 44100) -> Samples:
-    """The sound of a piece.
+    """Returns the sound of a piece in stereo, [2, round(duration * sample_rate)], with a peak of 0.9.
 
-    Returns:
-        Stereo [2, samples], `round(duration * sample_rate)` of them, peak 0.9. A piece of more energy is denser.
+    The more energy a piece has, the more its loudness is compressed.
     """
     count = round(piece.duration * sample_rate)
     tracks = _tracks(piece, count, sample_rate)
@@ -42,11 +41,11 @@ def render(piece: Piece, sample_rate: int = 44100) -> Samples:
 
 
 def _tracks(piece: Piece, count: int, sample_rate: int) -> dict[str, Samples]:
-    """Mono [samples] of every instrument and drum."""
+    """Returns the mono sound [samples] of every instrument and drum."""
     tracks: dict[str, Samples] = {}
     brightness = min(int(3 * (0.75 * piece.mood.warmth + 0.25 * piece.mood.energy)), 2)
     for note in piece.notes:
-        stab = note.instrument.startswith("stab:")
+        is_accent = note.instrument.startswith("stab:")
         name = note.instrument.removeprefix("stab:")
         timbre = TIMBRES[name]
         sound = tone(name, note.pitch, brightness, sample_rate)
@@ -55,8 +54,8 @@ def _tracks(piece: Piece, count: int, sample_rate: int) -> dict[str, Samples]:
         length = min(held + release, len(sound), count - start)
         if length <= 0:
             continue
-        part = sound[:length] * np.float32(note.velocity * timbre.gain * (1.3 if stab else 1.0))
-        fall = min(release, length)  # also where a tone is shorter than its note
+        part = sound[:length] * np.float32(note.velocity * timbre.gain * (1.3 if is_accent else 1.0))
+        fall = min(release, length)  # a tone may be shorter than its note
         part[length - fall :] *= np.linspace(1, 0, fall, dtype=np.float32)
         track = tracks.setdefault(note.instrument, np.zeros(count, np.float32))
         track[start : start + length] += part
@@ -74,7 +73,7 @@ def _pan(instrument: str) -> float:
 
 
 def _level(stereo: Samples) -> float:
-    """Loudness of the loud half of the sound: root mean square of its louder tenths of a second."""
+    """Returns a measure of the sound's loudness: 2.5 times the upper decile of its levels over tenths of a second."""
     blocks = stereo[:, : stereo.shape[1] // 4096 * 4096].reshape(2, -1, 4096)
     levels = np.sqrt(np.mean(blocks**2, axis=(0, 2)))
     return max(float(np.quantile(levels, 0.9)) * 2.5, 1e-6)

@@ -1,4 +1,4 @@
-"""Styles: who plays what. Patterns are sixteen steps of a bar; a digit is a velocity, `9` loudest, `.` a rest."""
+"""Styles of music: instruments and patterns. A pattern has the sixteen steps of a bar: `9` is loudest, `.` a rest."""
 
 from __future__ import annotations
 
@@ -45,9 +45,15 @@ ARP = {
 
 @dataclass(frozen=True)
 class Style:
-    """Instruments by role, each with the patterns it may play. `fit`: how well it suits cold, mixed and warm moods.
+    """A style of music.
 
-    `fastest`: beats a minute up to which its long tones leave the pulse clear.
+    Attributes:
+        name: name of the style.
+        kit, grooves: drum kit, and the drum patterns that it may play.
+        chords, bass, arp: instruments of chords, bass and arpeggio, each followed by the patterns that it may play.
+        lead, stab: instruments of the melody and of accents.
+        fit: how well the style suits cold, mixed and warm moods.
+        fastest: greatest tempo, in beats per minute; faster, long tones would hide the beat.
     """
 
     name: str

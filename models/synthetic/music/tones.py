@@ -1,6 +1,6 @@
-"""Tones of the instruments: harmonics in tables that are read at the pitch's frequency, bright at first, then darker.
+"""Tones of the instruments: wave tables of harmonics that are read at the frequency of a pitch and darken over time.
 
-A tone is computed once for a process and cut to length for each note.
+A tone is computed once per process and cut to the length of each note.
 """
 
 from __future__ import annotations
@@ -13,18 +13,25 @@ import numpy.typing as npt
 
 Samples = npt.NDArray[np.float32]
 
-BRIGHTNESS = (0.45, 1.0, 2.2)  # factors of a timbre's cutoff: closed, half open, open
-_TABLE = 4096
+BRIGHTNESS = (0.45, 1.0, 2.2)
+"""Factors of a timbre's cutoff for its three degrees of brightness."""
+_TABLE = 4096  # samples of a wave table
 _LONGEST = 4.5  # seconds of a tone that does not decay
 
 
 @dataclass(frozen=True)
 class Timbre:
-    """How an instrument sounds.
+    """The sound of an instrument.
 
-    `spectrum` names the harmonics, `cutoff` (Hz) is where they begin to fall off; times are in seconds: `decay` of the
-    whole tone (0: none), `opening` of the brightness at its start; `detune` in cents doubles the voice; `gain` and
-    `pan` (-1 left, 1 right) place it in the mix.
+    Attributes:
+        spectrum: name of the harmonics.
+        cutoff: frequency in Hz above which harmonics fall off.
+        attack, release: seconds in which a tone fades in and out.
+        decay: seconds of the decay of the whole tone; 0 for none.
+        opening: seconds in which the additional brightness of the attack decays; 0 for none.
+        gain: loudness in the mix.
+        pan: position in the mix, from -1 (left) to 1 (right).
+        detune: cents by which two voices are detuned up and down; 0 for one voice.
     """
 
     spectrum: str
@@ -61,12 +68,12 @@ TIMBRES = {
 
 
 def frequency(pitch: int) -> float:
-    """Hz of a MIDI pitch in equal temperament, A at 440 Hz."""
+    """Returns the frequency in Hz of a MIDI pitch, in equal temperament with A at 440 Hz."""
     return float(440.0 * 2.0 ** ((pitch - 69) / 12))
 
 
 def _harmonics(spectrum: str, count: int) -> npt.NDArray[np.float64]:
-    """Amplitudes of harmonics 1..count."""
+    """Returns the amplitudes of harmonics 1..count."""
     h = np.arange(1, count + 1, dtype=np.float64)
     if spectrum == "saw":
         return 1 / h
@@ -86,7 +93,7 @@ def _harmonics(spectrum: str, count: int) -> npt.NDArray[np.float64]:
 
 
 def _table(spectrum: str, cutoff: float, pitch: int, sample_rate: int) -> Samples:
-    """One period [4097], its end repeated for interpolation, without harmonics that the sample rate cannot hold."""
+    """Returns one period [4097] of a tone without aliasing; the first sample is repeated at the end to interpolate."""
     hertz = frequency(pitch)
     count = max(1, min(int(min(0.4 * sample_rate, 14_000) / hertz), 200))
     harmonics = _harmonics(spectrum, count)
@@ -100,7 +107,7 @@ def _table(spectrum: str, cutoff: float, pitch: int, sample_rate: int) -> Sample
 
 
 def _read(table: Samples, hertz: float, count: int, sample_rate: int, start: float) -> Samples:
-    """`count` samples of a table at a frequency, with linear interpolation."""
+    """Returns `count` samples of a table that is read at a frequency, with linear interpolation."""
     phase = (np.arange(count) * (hertz / sample_rate) + start) % 1.0 * _TABLE
     index = phase.astype(np.int32)
     share = (phase - index).astype(np.float32)
@@ -110,7 +117,7 @@ def _read(table: Samples, hertz: float, count: int, sample_rate: int, start: flo
 
 @functools.lru_cache(maxsize=1024)
 def tone(instrument: str, pitch: int, brightness: int, sample_rate: int) -> Samples:
-    """A whole tone [samples] at full velocity with its attack and decay; the release is cut in where a note ends."""
+    """Returns a whole tone [samples] at full velocity with attack and decay; the release is added where a note ends."""
     timbre = TIMBRES[instrument]
     count = int((min(5 * timbre.decay, 3.0) if timbre.decay else _LONGEST) * sample_rate)
     cutoff = timbre.cutoff * BRIGHTNESS[brightness]

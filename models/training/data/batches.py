@@ -1,4 +1,4 @@
-"""What a step learns from: crops of segments and of sounds, drawn by the step alone, a share for each worker."""
+"""The batches of a training: crops of segments and of sounds that depend on the step alone, a share per worker."""
 
 from __future__ import annotations
 
@@ -17,38 +17,39 @@ from models.config import ModelConfig
 from models.inputs import Features
 from models.lengths import whole_seconds
 from models.training.checkpoints import TrainingError
-from models.training.data.crops import Segment, columns_of, cut
-from models.training.sharding import ALONE
-from models.training.trainer import generator
-
-__all__ = [
-    "Crop", "DiffusionBatch", "DiffusionCrops", "Segment", "Segments", "Share",
-    "SoundBatch", "SoundCrops", "Sounds", "excerpt_of",
-]  # fmt: skip
+from models.training.data.crops import Segment, columns_of, cut_crop
+from models.training.seeding import seeded_generator
+from models.training.sharding import SINGLE_WORKER
 
 Crop = tuple[int, float, float]
-"""Number of a segment, whole second in it at which the crop begins, whole seconds of it that are taken at most."""
+"""Index of a segment, whole second in it at which the crop begins, and whole seconds that are taken at most."""
 Share = Callable[[int], slice]
-"""Which items of a batch of so many a worker sees."""
+"""Returns a worker's items of a batch, given the number of items."""
 
 
-class Segments(Protocol):
-    """A dataset in random access."""
+class SegmentSource(Protocol):
+    """A dataset with random access to its segments."""
 
     def __len__(self) -> int: ...
 
     def segment(self, index: int, columns: Sequence[str] | None = None) -> Segment:
-        """A segment's columns: those wanted, all if left out."""
+        """Returns the given columns of a segment, all columns if left out."""
         ...
 
 
-class Sounds(Protocol):
-    """Sound in random access."""
+class SoundSource(Protocol):
+    """A collection of sounds with random access to excerpts."""
 
     def __len__(self) -> int: ...
 
     def excerpt(self, index: int, place: float, samples: int) -> npt.NDArray[np.int16]:
-        """`samples` of a sound, [samples, 2], begun at `place` in [0, 1) of where they can be; zeros behind its end."""
+        """Returns an excerpt of a sound, [samples, 2]; a sound that is shorter is filled up with zeros.
+
+        Args:
+            index: index of the sound.
+            place: position of the excerpt among all that fit into the sound, in [0, 1).
+            samples: number of samples.
+        """
         ...
 
 
@@ -57,14 +58,14 @@ class DiffusionBatch:
     """Crops of one length, or a worker's share of them.
 
     Attributes:
-        features: what each picture looks like.
-        rhythm: measured rhythm of each: curves [channels, steps]; without a curve [seconds, 1 or 16].
-        latents: [items, channels, frames], 0 behind the end.
-        mask: [items, frames] 1 where there is sound, 0 behind the end.
-        rhythm_mask: [items, steps] the same for the steps of the rhythm.
-        total: items of the whole batch.
-        items: those of the whole batch that these are.
-        frames, steps: how many ones the two masks have in the whole batch.
+        features: features of each picture.
+        rhythm: measured rhythm of each item: a curve [channels, steps]; for models without a curve [seconds, 1 or 16].
+        latents: latents of the music, [items, channels, frames], 0 after its end.
+        mask: 1 where there is sound, 0 after its end, [items, frames].
+        rhythm_mask: the same for the steps of the rhythm, [items, steps].
+        total: number of items in the whole batch.
+        items: which items of the whole batch these are.
+        frames, steps: number of ones in the two masks of the whole batch.
     """
 
     features: Sequence[Features]
@@ -79,7 +80,7 @@ class DiffusionBatch:
 
     @property
     def weight(self) -> float:
-        """The share of the whole batch's items."""
+        """The share of these items in the whole batch."""
         return len(self.latents) / self.total
 
     def to(self, device: torch.device | str) -> DiffusionBatch:
@@ -98,26 +99,30 @@ class DiffusionBatch:
 
 
 class DiffusionCrops:
-    """The batch of a step: crops of one length, which is drawn for the step.
+    """Makes the batch of a step: crops of one length, which is random for each step.
 
-    Crops begin with a whole second, so that its features stay in time with its latents. Each second of the dataset is
-    as likely as any other. Shorter crops come in greater number: every batch has about `items * longest` seconds.
+    A crop begins with a whole second, so that the features, which have a value per second, stay in time with the
+    latents. Each second of the dataset is equally likely. Batches of shorter crops have more items, so that every batch
+    has about `items * longest` seconds.
 
     Args:
-        seconds: of each segment.
-        items: of a batch of the longest crops.
+        segments: the dataset.
+        seconds: duration of each segment.
+        config: configuration of the model.
+        items: number of items in a batch of the longest crops.
         shortest, longest: whole seconds of a crop.
-        ending: probability that a crop ends with its segment and may have silence behind the end.
-        share: the worker's.
+        ending: probability that a crop ends with its segment and may have silence after it.
+        seed: seed of the random numbers.
+        share: chooses the worker's items.
 
     Raises:
-        TrainingError: there are no segments, the lengths do not fit the model's window, or, later, what a segment
-            holds does not fit the model.
+        TrainingError: there are no segments, the lengths do not fit the model's window, or, when a batch is made, the
+            columns of a segment do not fit the model.
     """
 
     def __init__(
         self,
-        segments: Segments,
+        segments: SegmentSource,
         seconds: Sequence[float],
         config: ModelConfig,
         items: int,
@@ -126,7 +131,7 @@ class DiffusionCrops:
         longest: int,
         ending: float = 0.15,
         seed: int = 0,
-        share: Share = ALONE.share,
+        share: Share = SINGLE_WORKER.share,
     ) -> None:
         if not 1 <= shortest <= longest <= config.steps:
             lengths = f"{shortest:g} to {longest:g} s"
@@ -143,22 +148,22 @@ class DiffusionCrops:
         self._bounds = list(itertools.accumulate(seconds))
 
     def __call__(self, step: int) -> DiffusionBatch:
-        draws = generator("crops", self.seed, step)
+        draws = seeded_generator("crops", self.seed, step)
         length = int(torch.randint(self.shortest, self.longest + 1, (), generator=draws))
         total = max(1, round(self.items * self.longest / length))
-        drawn = torch.rand(total, 3, generator=draws).double().tolist()
-        crops = [self._drawn(which, ends, place, length) for which, ends, place in drawn]
-        frames = [self._sounding(crop, length) for crop in crops]
-        curved, items = self.config.curve is not None, self.share(total)
-        steps = [-(-f // self._stride) if curved else int(crop[2]) for f, crop in zip(frames, crops, strict=True)]
-        own = self.of(crops[items], length)
+        numbers = torch.rand(total, 3, generator=draws).double().tolist()
+        crops = [self._random_crop(which, ends, place, length) for which, ends, place in numbers]
+        frames = [self._frames_with_sound(crop, length) for crop in crops]
+        has_curve, items = self.config.curve is not None, self.share(total)
+        steps = [-(-f // self._stride) if has_curve else int(crop[2]) for f, crop in zip(frames, crops, strict=True)]
+        own = self.batch_of(crops[items], length)
         return replace(own, total=total, items=items, frames=sum(frames), steps=sum(steps))
 
-    def of(self, crops: Sequence[Crop], seconds: int) -> DiffusionBatch:
-        """The batch of certain crops, in windows of so many seconds."""
+    def batch_of(self, crops: Sequence[Crop], seconds: int) -> DiffusionBatch:
+        """Returns the batch of given crops, in windows of `seconds`."""
         frames = self.config.lengths.latents_of(seconds)
         found = [
-            cut(self.segments.segment(number, self.columns), int(start), int(taken), frames, self.config)
+            cut_crop(self.segments.segment(number, self.columns), int(start), int(taken), frames, self.config)
             for number, start, taken in crops
         ]
         mask, rhythm_mask = (torch.stack([getattr(item, name) for item in found]) for name in ("mask", "rhythm_mask"))
@@ -174,8 +179,14 @@ class DiffusionCrops:
             steps=int(rhythm_mask.sum()),
         )
 
-    def _drawn(self, which: float, ends: float, place: float, length: int) -> Crop:
-        """A crop from three numbers in [0, 1)."""
+    def _random_crop(self, which: float, ends: float, place: float, length: int) -> Crop:
+        """Returns a crop of up to `length` seconds, chosen by three random numbers in [0, 1).
+
+        Args:
+            which: chooses the segment.
+            ends: decides whether the crop ends with its segment.
+            place: chooses the position or, for a crop that ends with its segment, the length.
+        """
         number = min(bisect_right(self._bounds, which * self._bounds[-1]), len(self._bounds) - 1)
         whole = min(whole_seconds(self.seconds[number]), self.config.steps)
         most = min(length, whole)
@@ -185,8 +196,11 @@ class DiffusionCrops:
             return number, whole - taken, taken
         return number, int(place * (whole - most + 1)), most
 
-    def _sounding(self, crop: Crop, length: int) -> int:
-        """Latents with sound of a crop, from the segment's length alone: other workers' items are never read."""
+    def _frames_with_sound(self, crop: Crop, length: int) -> int:
+        """Returns how many latents of a crop have sound.
+
+        The duration of the segment is enough to know that, so the items of other workers are never read.
+        """
         number, start, taken = crop
         lengths, duration = self.config.lengths, self.seconds[number]
         first, stop = lengths.latent_at(int(start)), lengths.latents_of(duration)
@@ -197,7 +211,12 @@ class DiffusionCrops:
 
 @dataclass(frozen=True)
 class SoundBatch:
-    """Crops of sound, [items, 2, samples] in [-1, 1]; `weight` is the share of the whole batch that they are."""
+    """Crops of sound.
+
+    Attributes:
+        audio: values in [-1, 1], [items, 2, samples].
+        weight: share of these items in the whole batch.
+    """
 
     audio: Tensor
     weight: float = 1.0
@@ -207,10 +226,15 @@ class SoundBatch:
 
 
 class SoundCrops:
-    """The batch of a step: crops of `samples`, each second of sound as likely as any other.
+    """Makes the batch of a step: random crops, for which each second of sound is equally likely.
 
     Args:
-        seconds: of each sound.
+        sounds: the sounds.
+        seconds: duration of each sound.
+        samples: samples of a crop.
+        items: number of items in a batch.
+        seed: seed of the random numbers.
+        share: chooses the worker's items.
 
     Raises:
         TrainingError: there is no sound.
@@ -218,12 +242,12 @@ class SoundCrops:
 
     def __init__(
         self,
-        sounds: Sounds,
+        sounds: SoundSource,
         seconds: Sequence[float],
         samples: int,
         items: int,
         seed: int = 0,
-        share: Share = ALONE.share,
+        share: Share = SINGLE_WORKER.share,
     ) -> None:
         if not seconds:
             raise TrainingError("the dataset has no sound: prepare videos with music first")
@@ -231,18 +255,18 @@ class SoundCrops:
         self._bounds = list(itertools.accumulate(seconds))
 
     def __call__(self, step: int) -> SoundBatch:
-        drawn = torch.rand(self.items, 2, generator=generator("sounds", self.seed, step)).double().tolist()
-        pieces = [self._excerpt(*numbers) for numbers in drawn[self.share(self.items)]]
-        audio = torch.from_numpy(np.stack(pieces)).transpose(1, 2).float() / 32768
-        return SoundBatch(audio.contiguous(), len(pieces) / self.items)
+        numbers = torch.rand(self.items, 2, generator=seeded_generator("sounds", self.seed, step)).double().tolist()
+        excerpts = [self._excerpt(*pair) for pair in numbers[self.share(self.items)]]
+        audio = torch.from_numpy(np.stack(excerpts)).transpose(1, 2).float() / 32768
+        return SoundBatch(audio.contiguous(), len(excerpts) / self.items)
 
     def _excerpt(self, which: float, place: float) -> npt.NDArray[np.int16]:
         number = min(bisect_right(self._bounds, which * self._bounds[-1]), len(self._bounds) - 1)
         return self.sounds.excerpt(number, place, self.samples)
 
 
-def excerpt_of(sound: npt.NDArray[np.int16], place: float, samples: int) -> npt.NDArray[np.int16]:
-    """`Sounds.excerpt` of a sound [length, 2] that lies in memory."""
+def excerpt_from(sound: npt.NDArray[np.int16], place: float, samples: int) -> npt.NDArray[np.int16]:
+    """Returns an excerpt of a sound [length, 2] in memory, see `SoundSource.excerpt`."""
     begin = int(place * (max(len(sound) - samples, 0) + 1))
-    piece = sound[begin : begin + samples]
-    return np.pad(piece, ((0, samples - len(piece)), (0, 0)))
+    excerpt = sound[begin : begin + samples]
+    return np.pad(excerpt, ((0, samples - len(excerpt)), (0, 0)))

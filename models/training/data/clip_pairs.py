@@ -1,4 +1,4 @@
-"""What the image tower learns from: pictures of composed films, as decoding presents them, and words about them."""
+"""Training data of the image encoder: pictures of composed films, resized as in decoding, and words about them."""
 
 from __future__ import annotations
 
@@ -16,33 +16,35 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from models.clip.config import TINY
+from models.progress import ProgressCallback
 from models.synthetic import compose, edit, frames, held_out, scene_caption, stream
 from models.training.checkpoints import TrainingError
-from models.training.trainer import generator
+from models.training.seeding import seeded_generator
 
 VOCABULARY = 4096
-"""Numbers of words: 0 stands behind the end of a line, the last one for the end itself, words are between."""
+"""Number of tokens: 0 fills a line after its end, the last token is the end itself, and words are those between."""
 CONTEXT = 32
-"""Words of a line, its end among them."""
+"""Number of tokens in a line, including its end."""
 SECONDS = 12
-"""Of a clip, and so the most pictures that it can give."""
-SHIFT, LEVEL = 3, 4.0
-"""Pixels that a picture may be moved by, and levels of 255 that it may be brighter or darker by."""
-VERSION = 1
-"""Raised whenever the same seeds would look or read otherwise."""
+"""Duration of a clip, and so the greatest number of pictures that are taken from it."""
+MAX_SHIFT, MAX_BRIGHTNESS_CHANGE = 3, 4.0
+"""Greatest shift of a picture in pixels, and greatest change of its brightness in levels of 255."""
+PICTURES_VERSION = 1
+"""Version of the pictures, raised whenever the same seeds would give other pictures or words."""
 
 
 @dataclass(frozen=True)
 class PictureConfig:
-    """Which pictures are composed.
+    """The choice of pictures that are composed.
 
     Attributes:
-        first, clips: seeds of the clips: the first, and how many.
-        shots: pictures of a clip, spread over it.
-        draws: lines about a picture, in different wordings.
+        first: seed of the first clip; the others have the next seeds.
+        clips: number of clips.
+        shots: pictures per clip, spread over it.
+        draws: lines per picture, in different wordings.
 
     Raises:
-        TrainingError: there would be no pictures.
+        TrainingError: a number is out of its range.
     """
 
     first: int = 0
@@ -62,13 +64,14 @@ class PictureConfig:
 
 @dataclass(frozen=True)
 class Pictures:
-    """Pictures, words about them, and the truth.
+    """Pictures, words about them, and the true values that the words describe.
 
     Attributes:
-        pixels: [clips, shots, size, size, 3] RGB, uint8.
-        words: [clips, shots, draws, CONTEXT] int16, see `tokens`.
-        scene_warmth, speed: [clips, shots] float32, of the scene that each picture is of.
-        energy: [clips] float32, of the film.
+        config: the choice of pictures.
+        pixels: RGB, uint8, [clips, shots, size, size, 3].
+        words: tokens, int16, [clips, shots, draws, CONTEXT], see `tokenize`.
+        scene_warmth, speed: warmth and speed of the scene of each picture, float32, [clips, shots].
+        energy: energy of the film, float32, [clips].
     """
 
     config: PictureConfig
@@ -79,62 +82,67 @@ class Pictures:
     energy: npt.NDArray[np.float32]
 
     def save(self, path: Path) -> None:
-        """Write all to a file `.npz`, which is whole or not there.
+        """Writes everything to a file `.npz`; there is never an incomplete file at the path.
 
         Raises:
             OSError: it cannot be written.
         """
         path.parent.mkdir(parents=True, exist_ok=True)
-        writing = path.with_name(f"{path.name}.writing")
+        temporary = path.with_name(f"{path.name}.writing")
         arrays = {name: array for name, array in vars(self).items() if name != "config"}
-        with writing.open("wb") as file:
-            np.savez(file, config=np.array((VERSION, *astuple(self.config))), **arrays)
-        os.replace(writing, path)
+        with temporary.open("wb") as file:
+            np.savez(file, config=np.array((PICTURES_VERSION, *astuple(self.config))), **arrays)
+        os.replace(temporary, path)
 
     @classmethod
     def load(cls, path: Path) -> Pictures:
-        """Read what `save` wrote.
+        """Reads a file that `save` wrote.
 
         Raises:
             OSError: it cannot be read.
-            ValueError: it is no such file, or one of another version.
+            ValueError: it is no such file, or a file of another version.
         """
         try:
             with np.load(path) as file:
                 arrays = {name: file[name] for name in file.files}
             version, *config = (int(number) for number in arrays.pop("config"))
-            if version != VERSION:
-                raise ValueError(f"{path} holds pictures of version {version}, expected {VERSION}")
+            if version != PICTURES_VERSION:
+                raise ValueError(f"{path} holds pictures of version {version}, expected {PICTURES_VERSION}")
             return cls(PictureConfig(*config), **arrays)
         except OSError:
             raise
-        except Exception as fault:  # a file that is cut off fails in many ways
-            raise ValueError(f"{path} holds no pictures: {fault}") from fault
+        except Exception as error:  # a truncated file raises many types of errors
+            raise ValueError(f"{path} holds no pictures: {error}") from error
 
 
-def tokens(line: str) -> list[int]:
-    """Numbers of a line's words, CONTEXT of them: its words, the end, then zeros. Marks and capitals count for nothing.
+def tokenize(line: str) -> list[int]:
+    """Returns the CONTEXT tokens of a line: its words, the end, then zeros. Punctuation and capitals are ignored.
 
-    A word's number is a hash of it, so there is no list of words to keep.
+    The token of a word is a hash of it, so no list of words has to be kept.
     """
     words = re.findall(r"\w+", line.lower())[: CONTEXT - 1]
-    numbers = [*map(_number, words), VOCABULARY - 1]
-    return numbers + [0] * (CONTEXT - len(numbers))
+    tokens = [*map(_token, words), VOCABULARY - 1]
+    return tokens + [0] * (CONTEXT - len(tokens))
 
 
-def _number(word: str) -> int:
+def have_same_words(words: Tensor) -> Tensor:
+    """Returns which lines [lines, CONTEXT] have the same words, in any order: [lines, lines], 1 or 0, float32."""
+    ordered = words.sort(dim=1).values
+    return (ordered[:, None] == ordered[None]).all(-1).float()
+
+
+def _token(word: str) -> int:
     digest = hashlib.sha256(word.encode()).digest()
     return int.from_bytes(digest[:8], "big") % (VOCABULARY - 2) + 1
 
 
-def present(pictures: Tensor) -> Tensor:
-    """Pictures as decoding presents them to the tower: the shorter side to its size by cubics, then the middle.
+def resize_and_crop(pictures: Tensor) -> Tensor:
+    """Returns pictures as decoding prepares them for the image encoder: [pictures, size, size, 3], uint8.
+
+    The shorter side is resized to the size of the encoder by cubic interpolation, then the middle is cut out.
 
     Args:
-        pictures: [pictures, height, width, 3] RGB, uint8.
-
-    Returns:
-        [pictures, size, size, 3] uint8.
+        pictures: RGB, uint8, [pictures, height, width, 3].
     """
     side = TINY.image_size
     height, width = pictures.shape[1:3]
@@ -147,14 +155,15 @@ def present(pictures: Tensor) -> Tensor:
     return values.round().clamp(0, 255).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
 
 
-def compose_pictures(config: PictureConfig, progress: Callable[[int, int], None] | None = None) -> Pictures:
-    """Draw the pictures of clips and word lines about them; each clip's depend on its seed alone.
+def compose_pictures(config: PictureConfig, on_progress: ProgressCallback | None = None) -> Pictures:
+    """Draws the pictures of clips and writes lines about them; those of a clip depend on its seed alone.
 
     Args:
-        progress: told how many clips are done, and of how many.
+        config: the choice of pictures.
+        on_progress: receives how many clips are done, and of how many.
 
     Raises:
-        ValueError: clips that train and clips that are held out would be both among them.
+        ValueError: there would be both clips for training and held-out clips among them.
     """
     seeds = range(config.first, config.first + config.clips)
     if held_out(seeds[0]) != held_out(seeds[-1]):
@@ -162,22 +171,22 @@ def compose_pictures(config: PictureConfig, progress: Callable[[int, int], None]
     found = []
     for done, seed in enumerate(seeds, 1):
         found.append(_clip(seed, config))
-        if progress is not None:
-            progress(done, config.clips)
+        if on_progress is not None:
+            on_progress(done, config.clips)
     pixels, words, warmth, speed, energy = (np.stack(column) for column in zip(*found, strict=True))
     return Pictures(config, pixels, words, warmth, speed, energy)
 
 
 def _clip(seed: int, config: PictureConfig) -> Sequence[npt.NDArray[np.generic]]:
-    """Pixels, words, warmth, speed and energy of one clip."""
+    """Returns pixels, words, warmth, speed and energy of one clip."""
     film = edit(compose(seed, SECONDS), seed)
     draws = stream(seed, "clip pictures")
     seconds = ((np.arange(config.shots) + draws.random(config.shots)) * SECONDS / config.shots).astype(int)
-    seen = list(frames(film, fps=1))
+    film_frames = list(frames(film, fps=1))
     scenes = [film.scene_at(float(second)) for second in seconds]
-    lines = [[tokens(scene_caption(film, scene, draws)) for _ in range(config.draws)] for scene in scenes]
+    lines = [[tokenize(scene_caption(film, scene, draws)) for _ in range(config.draws)] for scene in scenes]
     return (
-        present(torch.from_numpy(np.stack([seen[second] for second in seconds]))).numpy(),
+        resize_and_crop(torch.from_numpy(np.stack([film_frames[second] for second in seconds]))).numpy(),
         np.array(lines, np.int16),
         np.array([scene.warmth for scene in scenes], np.float32),
         np.array([scene.speed for scene in scenes], np.float32),
@@ -186,34 +195,36 @@ def _clip(seed: int, config: PictureConfig) -> Sequence[npt.NDArray[np.generic]]
 
 
 def picture_batches(pictures: Pictures, items: int, seed: int) -> Callable[[int], tuple[Tensor, Tensor]]:
-    """Batches by step: each clip at most once more often than another, a picture of it and a line about that.
+    """Returns a function that makes the batch of a step: a random picture and a line about it from each clip.
 
-    Pictures are mirrored, moved a little and made a little brighter or darker.
+    A batch takes each clip at most once more often than another. Pictures are mirrored, shifted a little and made a
+    little brighter or darker at random.
 
     Returns:
-        Of a step: pixels [items, size, size, 3], 0..255, float32, and words [items, CONTEXT], int64.
+        Function of the step that returns pixels [items, size, size, 3], 0..255, float32, and words [items, CONTEXT],
+        int64.
     """
     clips, shots, draws = pictures.words.shape[:3]
 
     def batch(step: int) -> tuple[Tensor, Tensor]:
-        random = generator("pictures", seed, step)
+        random = seeded_generator("pictures", seed, step)
         rounds = -(-items // clips)
         clip = torch.cat([torch.randperm(clips, generator=random) for _ in range(rounds)])[:items].numpy()
         shot, draw = (torch.randint(n, (items,), generator=random).numpy() for n in (shots, draws))
-        seen = torch.from_numpy(pictures.pixels[clip, shot]).float()
+        pixels = torch.from_numpy(pictures.pixels[clip, shot]).float()
         words = torch.from_numpy(pictures.words[clip, shot, draw]).long()
-        return _varied(seen, random), words
+        return _augmented(pixels, random), words
 
     return batch
 
 
-def _varied(seen: Tensor, random: torch.Generator) -> Tensor:
-    """Pictures [items, size, size, 3] as another camera might have seen them."""
-    items, size = len(seen), seen.shape[1]
+def _augmented(pixels: Tensor, random: torch.Generator) -> Tensor:
+    """Returns pictures [items, size, size, 3] mirrored, shifted and brightened at random."""
+    items, size = len(pixels), pixels.shape[1]
     mirrored = torch.rand(items, 1, 1, 1, generator=random) < 0.5
-    seen = torch.where(mirrored, seen.flip(2), seen)
-    wide = F.pad(seen.permute(0, 3, 1, 2), (SHIFT,) * 4, mode="replicate")
-    moves = torch.randint(2 * SHIFT + 1, (items, 2), generator=random).tolist()
-    moved = [one[:, y : y + size, x : x + size] for one, (y, x) in zip(wide, moves, strict=True)]
-    level = LEVEL * (2 * torch.rand(items, 1, 1, 1, generator=random) - 1)
-    return (torch.stack(moved).permute(0, 2, 3, 1) + level).clamp(0, 255)
+    pixels = torch.where(mirrored, pixels.flip(2), pixels)
+    padded = F.pad(pixels.permute(0, 3, 1, 2), (MAX_SHIFT,) * 4, mode="replicate")
+    shifts = torch.randint(2 * MAX_SHIFT + 1, (items, 2), generator=random).tolist()
+    shifted = [one[:, y : y + size, x : x + size] for one, (y, x) in zip(padded, shifts, strict=True)]
+    change = MAX_BRIGHTNESS_CHANGE * (2 * torch.rand(items, 1, 1, 1, generator=random) - 1)
+    return (torch.stack(shifted).permute(0, 2, 3, 1) + change).clamp(0, 255)

@@ -1,4 +1,4 @@
-"""How the autoencoder of spectra learns: what it gives back is compared as it is heard."""
+"""Training of the spectral autoencoder, with losses that compare what is audible."""
 
 from __future__ import annotations
 
@@ -11,31 +11,32 @@ from torch import Tensor, nn
 
 from models.autoencoders.spectral import CENTER, FLOOR, QUIETEST, SCALE, SpectralAutoencoder
 from models.features.audio import N_FFT, mel_filters
-from models.metrics.metrics import FLOOR as MEL_FLOOR
-from models.metrics.metrics import HIGHEST, MELS
+from models.metrics.metrics import HIGHEST_HZ, MEL_FLOOR, MELS
 from models.training.checkpoints import TrainingError
 from models.training.data.batches import SoundBatch
-from models.training.trainer import generator
+from models.training.seeding import seeded_generator
 
-WEIGHTS = {"convergence": 1.0, "magnitude": 1.0, "mel": 1.0, "change": 0.5, "pan": 0.5, "kl": 0.03}
-"""Of the parts in the loss. That of `kl` balances the others where latents' noise is 0.15 of their deviation."""
-WARMUP = 200
-"""Steps over which the weight of `kl` grows: a decoder that cannot tell latents yet would have them given up."""
-BATCHES = 50
-"""Batches that the statistics of latents are measured over."""
+LOSS_WEIGHTS = {"convergence": 1.0, "magnitude": 1.0, "mel": 1.0, "change": 0.5, "pan": 0.5, "kl": 0.03}
+"""Weights of the losses. The weight of `kl` balances the others where the noise of latents is 0.15 of their standard
+deviation."""
+KL_WARMUP_STEPS = 200
+"""Steps over which the weight of `kl` grows. With the full weight from the beginning, when the decoder cannot yet use
+latents, the encoder would stop encoding anything."""
+STATISTICS_BATCHES = 50
+"""Number of batches that the statistics of latents are measured over."""
 
 
-class CodecTask(nn.Module):
+class AutoencoderTask(nn.Module):
     """The losses of an autoencoder on crops of sound.
 
-    All parts are means over the items of numbers that each item has by itself, so that shares of a batch, weighted by
-    their items, add up to the whole.
+    All losses are means over items of values that depend on one item alone, so the losses of the shares of a batch,
+    weighted by their numbers of items, add up to those of the whole batch.
 
     Args:
         codec: a `SpectralAutoencoder`.
-        sample_rate: of the sound.
-        seed: of the noise that latents are drawn with.
-        decoder_only: whether the encoder stays as it is, and with it what latents mean.
+        sample_rate: samples per second of the sound.
+        seed: seed of the noise of the latents.
+        decoder_only: whether the encoder, and so the meaning of latents, stays as it is.
 
     Raises:
         TrainingError: it is another kind of autoencoder.
@@ -46,91 +47,94 @@ class CodecTask(nn.Module):
 
     def __init__(self, codec: nn.Module, sample_rate: int, seed: int = 0, decoder_only: bool = False) -> None:
         super().__init__()
-        self.codec = _spectral(codec)
+        self.codec = _checked(codec)
         self.seed, self.decoder_only = seed, decoder_only
-        config, spectra = self.codec.codec, self.codec.spectra
-        filters = mel_filters(sample_rate, config.n_fft, MELS, 0.0, min(HIGHEST, sample_rate / 2))
-        # In the units of `measures.log_magnitudes`, which has the same floor.
+        config, transform = self.codec.config, self.codec.transform
+        filters = mel_filters(sample_rate, config.n_fft, MELS, 0.0, min(HIGHEST_HZ, sample_rate / 2))
+        # The factor gives the units of `models.metrics.metrics.log_magnitudes`, which has the same floor.
         self.register_buffer("mel", filters * (N_FFT / 8), persistent=False)
-        members = F.one_hot(spectra.pan_band_of_bin, config.pan_bands).float()
+        members = F.one_hot(transform.pan_band_of_bin, config.pan_bands).float()
         self.register_buffer("pan_bands", (members / members.sum(0)).T.contiguous(), persistent=False)
         for name, parameter in self.codec.named_parameters():
             parameter.requires_grad_(not (decoder_only and name.startswith("encode_")))
 
     def forward(self, batch: SoundBatch, step: int) -> dict[str, Tensor]:
-        """Losses, scalars, of sound [items, 2, samples], samples a multiple of the downsampling.
+        """Returns losses, scalars, of sound [items, 2, samples] whose samples are a multiple of the downsampling.
 
         Returns:
-            `convergence`: distance of magnitudes over their length; `magnitude`, `mel`: mean distance of log magnitudes
-            and log mel bands, 1 is a factor of e; `change`: of log magnitudes' steps from spectrum to spectrum; `pan`:
-            of directions, 2 is from left to right; `kl`: nats of a latent number; `loss`: their sum by `WEIGHTS`, `kl`
-            with its warm-up.
+            `convergence`: distance of magnitudes, relative to their norm. `magnitude`, `mel`: mean distance of log
+            magnitudes and of log mel bands, where 1 is a factor of e. `change`: mean distance of the changes of log
+            magnitudes from spectrum to spectrum. `pan`: mean distance of directions, where 2 is from left to right.
+            `kl`: nats per value of the latents. `loss`: their sum with `LOSS_WEIGHTS`, and with the warm-up of `kl`.
         """
-        target = self.codec.spectra.features(batch.audio, QUIETEST)
+        target = self.codec.transform.features(batch.audio, QUIETEST)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.decoder_only):
-            mean, log_variance = (x.float() for x in self.codec.posterior(self._heard(target)))
-        # One noise for all items, so that a share need not know which of them are its.
-        noise = torch.randn(mean.shape[1:], generator=generator("posterior", self.seed, step)).to(mean.device)
-        made = self.codec.reconstruct(mean + (log_variance / 2).exp() * noise).float()
-        losses = self._distances(made, target)
+            mean, log_variance = (x.float() for x in self.codec.posterior(self._encoder_input(target)))
+        # All items have the same noise, so that a share need not know which items of the batch it has.
+        noise = torch.randn(mean.shape[1:], generator=seeded_generator("posterior", self.seed, step)).to(mean.device)
+        reconstructed = self.codec.reconstruct(mean + (log_variance / 2).exp() * noise).float()
+        losses = self._distances(reconstructed, target)
         losses["kl"] = (mean.square() + log_variance.exp() - 1 - log_variance).mean() / 2
-        weights = WEIGHTS | {"kl": WEIGHTS["kl"] * min(1.0, step / WARMUP)}
+        weights = LOSS_WEIGHTS | {"kl": LOSS_WEIGHTS["kl"] * min(1.0, step / KL_WARMUP_STEPS)}
         return {"loss": torch.stack([weights[name] * value for name, value in losses.items()]).sum()} | losses
 
-    def _heard(self, features: Tensor) -> Tensor:
-        """Features with the encoder's floor in place of the decoder's."""
-        config = self.codec.codec
+    def _encoder_input(self, features: Tensor) -> Tensor:
+        """Returns features with the encoder's floor in place of the decoder's."""
+        config = self.codec.config
         levels, directions = features.split((config.bins + config.bands, config.pan_bands), dim=1)
         lowest = (math.log(FLOOR) - CENTER) / SCALE
         return torch.cat((levels.clamp(min=lowest), directions), dim=1)
 
-    def _distances(self, made: Tensor, target: Tensor) -> dict[str, Tensor]:
-        """How far features [items, features, frames] are from those wanted."""
-        config, spectra = self.codec.codec, self.codec.spectra
+    def _distances(self, reconstructed: Tensor, target: Tensor) -> dict[str, Tensor]:
+        """Returns the distances between reconstructed features and the target, both [items, features, frames]."""
+        config, transform = self.codec.config, self.codec.transform
         sizes = (config.bins + config.bands, config.pan_bands)
-        (level, direction), (wanted, wanted_direction) = made.split(sizes, dim=1), target.split(sizes, dim=1)
-        magnitudes, real = spectra.levels(made), spectra.levels(target)
+        level, direction = reconstructed.split(sizes, dim=1)
+        target_level, target_direction = target.split(sizes, dim=1)
+        magnitudes, real = transform.levels(reconstructed), transform.levels(target)
         distance = (magnitudes - real).flatten(1).norm(dim=1) / real.flatten(1).norm(dim=1).clamp(min=QUIETEST)
         mels = [(self.mel @ m).clamp(min=MEL_FLOOR).log() for m in (magnitudes, real)]
-        # Nobody hears where silence comes from: a band counts from the encoder's floor up, fully from -40 dB.
+        # The direction of silence is inaudible: a band counts from the encoder's floor upwards, and fully from -40 dB.
         loud = (self.pan_bands @ real).clamp(min=FLOOR).div(FLOOR).log10().div(2).clamp(max=1)
         return {
             "convergence": distance.clamp(max=10).mean(),
-            "magnitude": SCALE * (level - wanted).abs().mean(),
+            "magnitude": SCALE * (level - target_level).abs().mean(),
             "mel": (mels[0] - mels[1]).abs().mean(),
-            "change": SCALE * (level.diff(dim=-1) - wanted.diff(dim=-1)).abs().mean(),
-            "pan": (loud * (direction - wanted_direction).abs()).mean(),
+            "change": SCALE * (level.diff(dim=-1) - target_level.diff(dim=-1)).abs().mean(),
+            "pan": (loud * (direction - target_direction).abs()).mean(),
         }
 
 
-def standardise_latents(codec: nn.Module, batches: Callable[[int], SoundBatch], count: int = BATCHES) -> None:
-    """Measure `latent_mean` and `latent_std`, so that each channel of latents comes out with mean 0 and variance 1.
+def standardize_latents(
+    codec: nn.Module, batches: Callable[[int], SoundBatch], count: int = STATISTICS_BATCHES
+) -> None:
+    """Measures `latent_mean` and `latent_std`, so that each channel of encoded latents has mean 0 and variance 1.
 
     Args:
         codec: a `SpectralAutoencoder`.
-        batches: sound by step.
-        count: of steps, from 0 on, that are taken.
+        batches: function that returns the batch of a step.
+        count: number of steps, from 0 on, whose batches are measured.
 
     Raises:
         TrainingError: it is another kind of autoencoder.
     """
-    spectral = _spectral(codec)
+    spectral = _checked(codec)
     device = spectral.latent_mean.device
-    total = torch.zeros(2, spectral.codec.latents, dtype=torch.float64, device=device)
+    total = torch.zeros(2, spectral.config.latents, dtype=torch.float64, device=device)
     frames = 0
     with torch.no_grad():
         for step in range(count):
             audio = batches(step).to(device).audio
-            mean = spectral.posterior(spectral.spectra.features(audio))[0].double().transpose(0, 1).flatten(1)
+            mean = spectral.posterior(spectral.transform.features(audio))[0].double().transpose(0, 1).flatten(1)
             total += torch.stack((mean.sum(1), mean.square().sum(1)))
             frames += mean.shape[1]
         mean, square = total / frames
         spectral.latent_mean.copy_(mean)
-        # A channel that says nothing must not be blown up.
+        # The lower bound keeps a channel that is always about 0 from being amplified.
         spectral.latent_std.copy_((square - mean.square()).clamp(min=0).sqrt().clamp(min=1e-3))
 
 
-def _spectral(codec: nn.Module) -> SpectralAutoencoder:
+def _checked(codec: nn.Module) -> SpectralAutoencoder:
     if not isinstance(codec, SpectralAutoencoder):
         raise TrainingError(f"only an autoencoder of spectra can be trained, got {type(codec).__name__}")
     return codec

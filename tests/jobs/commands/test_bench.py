@@ -5,18 +5,15 @@ from __future__ import annotations
 import json
 
 import pytest
-from typer.testing import CliRunner
 
-from jobs.cli import app
-from jobs.commands.bench import described
-from jobs.studies.throughput import Clock, Figures
-from pipeline.scoring.workers import Progress
+from jobs.commands.bench import throughput_line
+from jobs.studies.throughput import StageClock, Throughput
+from pipeline.scoring.progress import RunProgress
+from tests.support.command_line import invoke
 
 
 def test_runs_are_measured() -> None:
-    result = CliRunner().invoke(
-        app, ["bench", "--only", "runs", "--clips", "2", "--clips", "3", "--seconds", "2", "--json"]
-    )
+    result = invoke("bench", "--only", "runs", "--clips", "2", "--clips", "3", "--seconds", "2", "--json")
     assert result.exit_code == 0, result.output
     report = json.loads(result.stdout)
     assert report["about"]["torch"]
@@ -30,26 +27,26 @@ def test_runs_are_measured() -> None:
     assert "from 2 to 3 clips" in result.stderr
 
 
-def test_a_line_tells_all() -> None:
-    figures = Figures(10, 110.0, 10.0, 200.0, 0.9, {"decode": 1.0, "sample": 3.0}, 1000.0)
-    assert figures.per_hour == pytest.approx(360)
-    assert described(figures) == (
+def test_a_line_has_all_values() -> None:
+    throughput = Throughput(10, 110.0, 10.0, 200.0, 0.9, {"decode": 1.0, "sample": 3.0}, 1000.0)
+    assert throughput.clips_per_hour == pytest.approx(360)
+    assert throughput_line(throughput) == (
         "10 clips: 110.0 s, 10.0 of them to start; 360 clips an hour, 2.0 s of music a second; sampler busy 90%; "
         "decode 25%, sample 75%; 1000 MiB"
     )
 
 
 def test_the_clock_knows_first_and_last() -> None:
-    clock = Clock()
-    clock(Progress({"sample": 1}), 2)
+    clock = StageClock()
+    clock(RunProgress({"sample": 1}), 2)
     first = clock.first["sample"]
-    clock(Progress({"sample": 2}), 2)
+    clock(RunProgress({"sample": 2}), 2)
     last = clock.last["sample"]
-    clock(Progress({"sample": 2}), 2)
+    clock(RunProgress({"sample": 2}), 2)
     assert (clock.first["sample"], clock.last["sample"]) == (first, last)
     assert last >= first[0]
     assert first[1] == 1
 
 
 def test_a_wrong_number_is_wrong_usage() -> None:
-    assert CliRunner().invoke(app, ["bench", "--clips", "0"]).exit_code == 2
+    assert invoke("bench", "--clips", "0").exit_code == 2

@@ -1,4 +1,4 @@
-"""`evaluate` and `corpus make` as a person starts them: a small run, and orders that cannot be met."""
+"""The command `evaluate`: a small run, and options that cannot be met."""
 
 from __future__ import annotations
 
@@ -7,28 +7,29 @@ from pathlib import Path
 
 import pytest
 
-from tests.jobs.test_cli import invoke
+from tests.support.command_line import invoke
 
 
 def test_some_clips_are_measured_and_kept(tmp_path: Path) -> None:
     work, out = tmp_path / "work", tmp_path / "report"
-    order = ["evaluate", "--clips", "2", "--seconds", "6", "--seeds", "1", "--steps", "1", "--work", work]
-    result = invoke(*order, "--only", "vae", "--only", "tune", "--out", out, "--json")
+    arguments = ["evaluate", "--clips", "2", "--seconds", "6", "--seeds", "1", "--steps", "1", "--work", work]
+    result = invoke(*arguments, "--only", "vae", "--only", "tune", "--out", out, "--json")
     assert result.exit_code == 0, result.output
     report = json.loads((out / "evaluation.json").read_text())
     assert json.loads(result.stdout)["results"] == report["results"]
+    assert "held-out clips 2 of 2" in result.stderr.splitlines()
     assert [row["name"].partition(":")[0] for row in report["results"]] == ["VAE, held-out"] * 3 + ["in tune"] * 2
     assert (report["clips"], report["steps"]) == (2, 1)
     page = (out / "evaluation.md").read_text()
     assert "| VAE, held-out: log-mel L1 |" in page
     assert "leaves out a clip's first and last second" in page
     made = {file.name: file.stat().st_mtime_ns for file in work.rglob("*.*") if file.is_file()}
-    assert invoke(*order, "--only", "vae", "--out", out).exit_code == 0
+    assert invoke(*arguments, "--only", "vae", "--out", out).exit_code == 0
     assert {file.name: file.stat().st_mtime_ns for file in work.rglob("*.*") if file.is_file()} == made
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "line"),
     [
         (["--only", "videos"], "name one"),
         (["--videos", "{tmp}/none"], "does not exist"),
@@ -40,28 +41,11 @@ def test_some_clips_are_measured_and_kept(tmp_path: Path) -> None:
         (["--device", "gpu"], "gpu"),
     ],
 )
-def test_orders_that_cannot_be_met_end_at_once(tmp_path: Path, options: list[str], says: str) -> None:
+def test_options_that_cannot_be_met_end_at_once(tmp_path: Path, options: list[str], line: str) -> None:
     (tmp_path / "file").write_text("")
     chosen = [option.format(tmp=tmp_path) for option in options]
     out = [] if "--out" in chosen else ["--out", str(tmp_path / "report")]
     result = invoke("evaluate", *chosen, *out, "--work", tmp_path / "work")
     assert result.exit_code == 2
-    assert says in result.output
+    assert line in result.output
     assert not (tmp_path / "work").exists()
-
-
-def test_a_corpus_is_made_once(tmp_path: Path) -> None:
-    order = ["corpus", "make", tmp_path / "corpus", "--clips", "2", "--seconds", "2", "--workers", "1", "--json"]
-    first, again = (json.loads(invoke(*order).stdout) for _ in range(2))
-    assert (first["clips"], first["made"], first["in_folder"]) == (2, 2, 2)
-    assert (again["made"], again["times_real_time"]) == (0, 0)
-
-
-def test_a_corpus_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    (tmp_path / "truth.parquet").write_text("no table")
-    for folder, says in (("file", "cannot make the folder"), (".", "is no table of composed clips")):
-        result = invoke("corpus", "make", tmp_path / folder, "--clips", "1")
-        assert (result.exit_code, says in result.output) == (2, True)
-    result = invoke("corpus", "make", tmp_path / "new", "--clips", "2", "--seed", "9999")
-    assert (result.exit_code, "straddle" in result.output) == (2, True)

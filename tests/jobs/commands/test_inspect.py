@@ -1,116 +1,99 @@
-"""`status`, `failures` and `retry`: what they tell and do, and what names from strangers cannot do to a terminal."""
+"""`status`, `failures` and `report`: what they show, and what names from strangers cannot do to a terminal."""
 
 from __future__ import annotations
 
+import enum
 import json
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from jobs.cli import app
+from jobs import ray_jobs
 from pipeline.destination.ledger import Ledger
-from pipeline.destination.run_records import ABOUT, RUNS, Records
-from pipeline.discovery import discover, reread
-from pipeline.scoring.settings import RunSettings
+from pipeline.destination.run_records import RunRecords
 from pipeline.storage.storage import Storage
-from stages.contracts import MANIFEST, rows_of, table_of
-from tests.pipeline.destination.test_ledger import failed, row
-from tests.pipeline.destination.test_status import manifest
-from tests.support.rows import common
+from tests.support.command_line import invoke
+from tests.support.ledger import failed, manifest, row
 
 
 @pytest.fixture
 def scored(tmp_path: Path) -> Path:
     storage = Storage.open(tmp_path / "scored")
-    Records(storage).begin(manifest("a", "b", "c"), "F", {})
+    RunRecords(storage).begin(manifest("a", "b", "c"), "F", {})
     Ledger(storage).append([row("a"), failed("b", uri="/in/\x1b[2Jb[bold].mp4")])
     return tmp_path / "scored"
 
 
 def test_status(scored: Path) -> None:
-    result = CliRunner().invoke(app, ["status", str(scored)])
+    result = invoke("status", scored)
     assert result.exit_code == 3
     assert "NotAVideo" in result.stdout
     assert "no run is at work" in result.stdout
-    facts = json.loads(CliRunner().invoke(app, ["status", str(scored), "--json"]).stdout)
-    assert (facts["total"], facts["done"], facts["failed"], facts["waiting"]) == (3, 1, 1, 1)
+    status = json.loads(invoke("status", scored, "--json").stdout)
+    assert (status["total"], status["done"], status["failed"], status["waiting"]) == (3, 1, 1, 1)
 
 
 def test_failures(scored: Path) -> None:
-    result = CliRunner().invoke(app, ["failures", str(scored)])
+    result = invoke("failures", scored)
     assert result.exit_code == 3
     assert "NotAVideo in decode: 1" in result.stdout
     assert "\x1b[2J" not in result.stdout
     assert "b[bold].mp4: no video stream (attempt 1)" in result.stdout.replace("\n", "")
-    (found,) = json.loads(CliRunner().invoke(app, ["failures", str(scored), "--json"]).stdout)
+    (found,) = json.loads(invoke("failures", scored, "--json").stdout)
     assert (found["output"], found["error_type"]) == ("b.mp4", "NotAVideo")
 
 
 def test_report(scored: Path, tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, ["report", str(scored)])
+    result = invoke("report", scored)
     assert result.exit_code == 0, result.stderr
     assert result.stdout.strip() == f"the report is {scored}/report.html"
     assert "NotAVideo in decode" in (scored / "report.html").read_text()
-    result = CliRunner().invoke(app, ["report", str(scored), "--out", str(tmp_path / "none" / "page.html")])
+    result = invoke("report", scored, "--out", tmp_path / "none" / "page.html")
     assert result.exit_code == 2
     assert "cannot write the report" in result.stderr
 
 
-def unreadable(storage: Storage, settings: RunSettings) -> None:
-    """A run of one video that could not even be opened, recorded with its failure."""
-    error = {"stage": "discover", "type": "Unreadable", "message": "no rights"}
-    wanted = table_of([common("a") | {"output": "a.mp4", "error": error}], MANIFEST)
-    Records(storage).begin(wanted, settings.fingerprint, settings.record)
+def test_cancel_finds_no_run(scored: Path) -> None:
+    result = invoke("cancel", scored)
+    assert (result.exit_code, result.stderr) == (2, f"no run is at work in {scored}\n")
+    assert json.loads(invoke("cancel", scored, "--json").stdout) == {"asked": []}
 
 
-def test_retry_runs_what_was_recorded(tmp_path: Path) -> None:
-    storage = Storage.open(tmp_path / "scored")
-    settings = RunSettings(seed=5, steps=2)
-    unreadable(storage, settings)
-    for attempt in (1, 2):
-        result = CliRunner().invoke(app, ["retry", str(tmp_path / "scored"), "--json"])
-        assert result.exit_code == 3, result.stderr
-        told = json.loads(result.stdout)
-        assert (told["total"], told["failed"], told["settings"]["seed"]) == (1, 1, 5)
-        latest = Ledger(storage).latest().to_pylist()
-        assert [(row["attempt"], row["fingerprint"]) for row in latest] == [(attempt, settings.fingerprint)]
-    assert len(Records(storage).all()) == 1
+class Client:
+    """Ray's job client for one job that failed."""
+
+    def get_job_status(self, job: str) -> RayJobStatus:
+        if job != "diff-v2m-1":
+            raise RuntimeError(f"no job {job}\nat all")
+        return RayJobStatus.FAILED
+
+    def get_job_logs(self, job: str) -> str:
+        return "x" * 5000 + "\n"
+
+    async def tail_job_logs(self, job: str) -> AsyncIterator[str]:
+        for line in ("one\n", "two\n"):
+            yield line
 
 
-def test_retry_reads_anew_what_could_not_be_read(tmp_path: Path) -> None:
-    storage, clip = Storage.open(tmp_path / "scored"), tmp_path / "in" / "a.mp4"
-    clip.parent.mkdir()
-    clip.symlink_to(tmp_path / "nowhere")
-    found = discover([str(clip.parent)], storage)
-    assert rows_of(found)[0]["error"]["type"] == "Unreadable"
-    assert rows_of(reread(found)) == rows_of(found)
-    clip.unlink()
-    clip.write_bytes(b"no video")
-    (row,) = rows_of(reread(found))
-    assert (row["error"], row["output"]) == (None, "a.mp4")
-    assert row["item_id"] == rows_of(discover([str(clip.parent)], storage))[0]["item_id"]
+class RayJobStatus(enum.Enum):
+    FAILED = "FAILED"
 
 
-def test_retry_refuses_other_music(tmp_path: Path) -> None:
-    storage = Storage.open(tmp_path)
-    unreadable(storage, RunSettings())
-    (run,) = Records(storage).all()
-    about = f"{RUNS}/{run.name}/{ABOUT}"
-    for changed, says in (
-        (storage.read(about).replace(run.fingerprint.encode(), b"0" * 16), "makes other music than in the run"),
-        (storage.read(about).replace(b'"take"', b'"take_number"'), "was recorded by another version"),
-    ):
-        storage.write(about, changed)
-        result = CliRunner().invoke(app, ["retry", str(tmp_path)])
-        assert result.exit_code == 2
-        assert says in result.stderr
+def test_the_status_of_a_job(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ray_jobs, "_client", lambda address: Client())
+    result = invoke("status", "--job", "diff-v2m-1")
+    assert (result.exit_code, result.stdout) == (3, "x" * 3999 + "\ndiff-v2m-1: FAILED\n")
+    result = invoke("status", "--job", "diff-v2m-1", "--follow")
+    assert (result.exit_code, result.stdout) == (3, "one\ntwo\ndiff-v2m-1: FAILED\n")
+    result = invoke("status", "--job", "other", "--address", "http://host")
+    assert (result.exit_code, result.stderr) == (2, "error: http://host knows nothing of other: no job other\n")
 
 
 @pytest.mark.parametrize("command", ["status", "failures", "retry", "report"])
 def test_a_folder_without_a_run_is_one_line(command: str, tmp_path: Path) -> None:
     for folder in (tmp_path, tmp_path / "none"):
-        result = CliRunner().invoke(app, [command, str(folder)])
+        result = invoke(command, folder)
         assert result.exit_code == 2
         assert result.stderr.startswith("error: ")
         assert result.stderr.count("\n") == 1

@@ -6,10 +6,9 @@ import json
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from jobs.cli import app
-from pipeline.planning.cost_model import Rates
+from pipeline.planning.cost_model import CostModel
+from tests.support.command_line import invoke
 from tests.support.videos import gray, write_video
 
 
@@ -23,49 +22,51 @@ def videos(tmp_path: Path) -> Path:
     return folder
 
 
-def test_a_plan_says_everything_and_writes_nothing(
+def test_a_plan_line_everything_and_writes_nothing(
     videos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("COLUMNS", "200")
     out = tmp_path / "out"
-    result = CliRunner().invoke(app, ["plan", str(videos), "--out", str(out), "--price", "2"])
+    result = invoke("plan", videos, "--out", out, "--price", "2")
     assert result.exit_code == 3, result.stderr
     assert "1 cannot be scored" in result.stdout
     assert "NotAVideo" in result.stdout
     assert "\x1b[2J" not in result.stdout
-    for said in ("with one GPU", "without a GPU", "GB of results", "cost 0.00", "about "):
-        assert said in result.stdout
+    for text in ("with one GPU", "without a GPU", "GB of results", "cost 0.00", "about "):
+        assert text in result.stdout
     assert not out.exists()
-    as_json = CliRunner().invoke(app, ["score", str(videos), "--out", str(out), "--dry-run", "--json"])
-    facts = json.loads(as_json.stdout)
-    assert (facts["total"], facts["todo"], len(facts["unusable"])) == (3, 2, 1)
-    assert facts["seconds_of_video"] == pytest.approx(4.0, abs=0.1)
-    assert facts["hours"] > 0
+    as_json = invoke("score", videos, "--out", out, "--dry-run", "--json")
+    plan = json.loads(as_json.stdout)
+    assert (plan["total"], plan["todo"], len(plan["unusable"])) == (3, 2, 1)
+    assert plan["seconds_of_video"] == pytest.approx(4.0, abs=0.1)
+    assert plan["hours"] > 0
     assert not out.exists()
 
 
 def test_a_rehearsal_measures_every_stage(videos: Path, tmp_path: Path) -> None:
     kept = tmp_path / "rates.json"
-    order = ["plan", str(videos), "--out", str(tmp_path / "out"), "--steps", "2", "--json"]
-    result = CliRunner().invoke(app, [*order, "--rehearse", "3", "--save-rates", str(kept)])
+    arguments = ["plan", videos, "--out", tmp_path / "out", "--steps", "2", "--json"]
+    result = invoke(*arguments, "--rehearse", "3", "--save-rates", kept)
     assert result.exit_code == 3, result.stderr
-    rates = Rates.read(kept)
+    rates = CostModel.read(kept)
     assert list(rates.stages) == ["decode", "features", "rhythm", "sample", "sound", "mux"]
-    assert all(cost.of(1, 10.0) > 0 for cost in rates.stages.values())
+    assert all(cost.work(1, 10.0) > 0 for cost in rates.stages.values())
     assert 0 < rates.busy < 64
-    again = CliRunner().invoke(app, [*order, "--rates", str(kept)])
+    again = invoke(*arguments, "--rates", kept)
     assert json.loads(again.stdout)["hours"] == pytest.approx(json.loads(result.stdout)["hours"])
 
 
 @pytest.mark.parametrize(
-    ("options", "says"),
+    ("options", "line"),
     [
         (["--save-rates", "x.json"], "--save-rates keeps what --rehearse measures"),
         (["--rates", "missing.json"], "missing.json is no profile of rates"),
         (["--limit", "0"], "limit"),
     ],
 )
-def test_wrong_orders_are_one_line(videos: Path, tmp_path: Path, options: list[str], says: str) -> None:
-    result = CliRunner().invoke(app, ["plan", str(videos), "--out", str(tmp_path / "out"), *options])
+def test_options_that_do_not_go_together_are_one_line(
+    videos: Path, tmp_path: Path, options: list[str], line: str
+) -> None:
+    result = invoke("plan", videos, "--out", tmp_path / "out", *options)
     assert result.exit_code == 2
-    assert says in result.stderr
+    assert line in result.stderr

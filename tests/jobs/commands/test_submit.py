@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from typer.testing import CliRunner
+from typer.testing import Result
 
-from jobs.cli import app
+from jobs import ray_jobs
 from jobs.commands import submit as submitting
 from jobs.commands.submit import Allocation, write_script
+from tests.support.command_line import invoke
 
-ORDER = ["s3://bucket/raw videos", "--out", "s3://bucket/scored", "--seed", "7"]
+ARGUMENTS = ["s3://bucket/raw videos", "--out", "s3://bucket/scored", "--seed", "7"]
 
 
 class Client:
@@ -28,17 +29,17 @@ class Client:
         return str(job["submission_id"])
 
 
-def invoke(*arguments: str) -> Any:
-    return CliRunner().invoke(app, ["submit", *arguments])
+def submit(*arguments: str) -> Result:
+    return invoke("submit", *arguments)
 
 
-def test_a_job_gets_the_order_and_names_but_no_values(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_job_gets_the_arguments_and_names_but_no_values(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
-    monkeypatch.setattr(submitting, "_client", lambda address: Client())
-    result = invoke("--env", "AWS_SECRET_ACCESS_KEY", "--json", "--", *ORDER)
+    monkeypatch.setattr(ray_jobs, "_client", lambda address: Client())
+    result = submit("--env", "AWS_SECRET_ACCESS_KEY", "--json", "--", *ARGUMENTS)
     assert result.exit_code == 0, result.stderr
-    told = json.loads(result.stdout)
-    assert told["job"] == Client.sent["submission_id"]
+    report = json.loads(result.stdout)
+    assert report["job"] == Client.sent["submission_id"]
     assert Client.sent["entrypoint"] == (
         "python -m jobs.cli score --needs AWS_SECRET_ACCESS_KEY --address auto "
         "'s3://bucket/raw videos' --out s3://bucket/scored --seed 7"
@@ -47,38 +48,38 @@ def test_a_job_gets_the_order_and_names_but_no_values(monkeypatch: pytest.Monkey
 
 
 def test_the_program_can_travel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(submitting, "_client", lambda address: Client())
+    monkeypatch.setattr(ray_jobs, "_client", lambda address: Client())
     root = Path(submitting.__file__).parents[2]
-    assert invoke("--working-dir", str(root), "--", *ORDER).exit_code == 0
+    assert submit("--working-dir", str(root), "--", *ARGUMENTS).exit_code == 0
     assert Client.sent["runtime_env"]["working_dir"] == str(root)
     assert ".venv/" in Client.sent["runtime_env"]["excludes"]
-    result = invoke("--working-dir", str(tmp_path), "--", *ORDER)
+    result = submit("--working-dir", str(tmp_path), "--", *ARGUMENTS)
     assert result.exit_code == 2
     assert "is not the folder of this program" in result.stderr
 
 
 @pytest.mark.parametrize(
-    ("arguments", "says"),
+    ("arguments", "line"),
     [
         ([], "nothing to score"),
-        (["--", "in/"], "score would not take that: Missing option '--out'"),
-        (["--", *ORDER, "--seeed", "1"], "score would not take that: No such option: --seeed"),
-        (["--env", "KEY=secret", "--", *ORDER], "--env takes the name of a variable, never its value: 'KEY'"),
-        (["--", *ORDER, "--address", "ray://x:1"], "--address belongs before the --"),
-        (["--address", "http://127.0.0.1:9", "--", *ORDER], "http://127.0.0.1:9 does not take the job"),
-        (["--slurm", "x.sh", "--time", "soon", "--", *ORDER], "--time must be like 12:00:00, got 'soon'"),
+        (["--", "in/"], "score does not take these arguments: Missing option '--out'"),
+        (["--", *ARGUMENTS, "--seeed", "1"], "score does not take these arguments: No such option: --seeed"),
+        (["--env", "KEY=secret", "--", *ARGUMENTS], "--env takes the name of a variable, never its value: 'KEY'"),
+        (["--", *ARGUMENTS, "--address", "ray://x:1"], "--address belongs before the --"),
+        (["--address", "http://127.0.0.1:9", "--", *ARGUMENTS], "http://127.0.0.1:9 does not take the job"),
+        (["--slurm", "x.sh", "--time", "soon", "--", *ARGUMENTS], "--time must be like 12:00:00, got 'soon'"),
     ],
 )
-def test_wrong_orders_are_one_line(arguments: list[str], says: str) -> None:
-    result = invoke(*arguments)
+def test_arguments_that_score_would_not_take_are_one_line(arguments: list[str], line: str) -> None:
+    result = submit(*arguments)
     assert result.exit_code == 2
-    assert says in result.stderr
+    assert line in result.stderr
     assert "secret" not in result.stderr
     assert result.stderr.count("\n") == 1
 
 
 def test_a_variable_that_is_missing_on_the_cluster_is_named(tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, ["score", str(tmp_path), "--out", str(tmp_path / "o"), "--needs", "NOT_SET_HERE"])
+    result = invoke("score", tmp_path, "--out", tmp_path / "o", "--needs", "NOT_SET_HERE")
     assert result.exit_code == 2
     assert "NOT_SET_HERE" in result.stderr
 
@@ -98,12 +99,12 @@ def run_script(tmp_path: Path, score: str, **environment: str) -> tuple[int, lis
     fake(tools, "ray", "printf ' 1 node_a\\n 1 node_b\\n 1 node_c\\n'")
     fake(tools, "diff-v2m", score)
     script = tmp_path / "run.sh"
-    write_script(script, ORDER, ["BUCKET_KEY"], Allocation(3, 2, "01:00:00"))
+    write_script(script, ARGUMENTS, ["BUCKET_KEY"], Allocation(3, 2, "01:00:00"))
     text = script.read_text().replace("export PATH=", "true PATH=")
     script.write_text(text)
-    facts = {"SLURM_JOB_NODELIST": "n[1-3]", "SLURM_JOB_NUM_NODES": "3", "SLURM_JOB_ID": "7", "LOG": str(log)}
-    env = {"PATH": f"{tools}:{os.environ['PATH']}"} | facts | environment
-    done = subprocess.run(["bash", str(script)], env=env, capture_output=True, timeout=60)
+    allocation = {"SLURM_JOB_NODELIST": "n[1-3]", "SLURM_JOB_NUM_NODES": "3", "SLURM_JOB_ID": "7", "LOG": str(log)}
+    env = {"PATH": f"{tools}:{os.environ['PATH']}"} | allocation | environment
+    done = subprocess.run(["bash", str(script)], env=env, capture_output=True, timeout=600)
     return done.returncode, log.read_text().splitlines() if log.exists() else []
 
 

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from jobs.studies.ablation import COLUMNS, VARIANTS, main, table, write_training
+from jobs.options import SettingsError
+from jobs.studies.ablation import COLUMNS, VARIANTS, ablate, format_table, write_training
 from models.metrics.metrics import Interval
 from models.metrics.thresholds import Result
 from models.training.config import TrainConfig
@@ -18,8 +19,8 @@ def test_networks_differ_in_their_conditions_alone(tmp_path: Path):
         for name, variant in VARIANTS.items()
     }
     networks = {name: config.network for name, config in trainings.items()}
-    told = {name: (n.positions, n.curve.stride if n.curve else None) for name, n in networks.items()}
-    assert told == {
+    conditions = {name: (n.positions, n.curve.stride if n.curve else None) for name, n in networks.items()}
+    assert conditions == {
         "tokens": (False, None), "positions": (True, None), "curve-1hz": (False, 22), "curve": (False, 1),
         "both": (True, 1),
     }  # fmt: skip
@@ -30,22 +31,21 @@ def test_networks_differ_in_their_conditions_alone(tmp_path: Path):
 
 def test_every_item_has_the_measured_rhythm(tmp_path: Path):
     config = TrainConfig.from_file(write_training(tmp_path, VARIANTS["both"], tmp_path, "tiny", 40, seed=0))
-    assert {config.diffusion.real_share(step) for step in range(40)} == {1.0}
+    assert {config.diffusion.measured_share(step) for step in range(40)} == {1.0}
 
 
 def test_the_table_has_a_row_for_each():
     results = {name: Result(name, Interval(0.5, 0.4, 0.6), 4) for name in COLUMNS.values()}
-    lines = table({"tokens": results, "curve": results}, {"tokens": 0.5, "curve": 0.25}).splitlines()
+    lines = format_table({"tokens": results, "curve": results}, {"tokens": 0.5, "curve": 0.25}).splitlines()
     assert len(lines) == 4
     assert lines[2].startswith("| 1 Hz tokens without positions (as released) | 0.50 (0.40 .. 0.60) |")
     assert lines[3].endswith("| 0.250 |")
 
 
 def test_what_was_not_measured_is_a_dash():
-    assert "| - | - | - | - | 0.500 |" in table({"tokens": {}}, {"tokens": 0.5})
+    assert "| - | - | - | - | 0.500 |" in format_table({"tokens": {}}, {"tokens": 0.5})
 
 
-def test_a_dataset_that_is_none_is_one_line(tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch):
-    monkeypatch.setattr("pipeline.evaluation.held_out.held_out_clips", lambda *_: [])
-    assert main([str(tmp_path / "none"), "--out", str(tmp_path / "out"), "--only", "tokens"]) == 2
-    assert "no such folder" in capsys.readouterr().err
+def test_an_unknown_variant_is_named(tmp_path: Path):
+    with pytest.raises(SettingsError, match="unknown variants nothing: choose from tokens, positions"):
+        ablate(tmp_path, tmp_path / "out", only=["tokens", "nothing"])

@@ -1,4 +1,4 @@
-"""What reading a video costs, against bare decoding."""
+"""The cost of reading a video, against bare decoding."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jobs.studies.decode_cost import Cost, measure
+from jobs.studies.decode_cost import DecodeCost, measure
 from tests.support.videos import ffmpeg
 
 
 def test_the_ratio_is_the_median_of_pairs():
-    cost = Cost(ours=[2.0, 30.0, 3.0], bare=[1.0, 3.0, 2.0], cold=8.0)
+    cost = DecodeCost(ours=[2.0, 30.0, 3.0], bare=[1.0, 3.0, 2.0], cold=8.0)
     assert cost.ratio == 2.0
     assert cost.cold_ratio == 4.0
+    assert str(cost) == (
+        "decode and features: 3.00 s, bare decode: 2.00 s (medians of 3)\n"
+        "ratio 2.00 (1.50 to 10.00), imports included 4.00"
+    )
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The image tower: the numbers of open_clip's own model, and clear words about files that are none."""
+"""The image encoder: it computes the numbers of open_clip's own model, and refuses other files with clear messages."""
 
 from __future__ import annotations
 
@@ -10,16 +10,17 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from models.clip.checkpoint import ClipWeightsError, clip_config, config_of
+from models.clip.checkpoint import ClipWeightsError, clip_config
 from models.clip.config import MEAN, STD, TINY, TINY_WEIGHTS
-from models.clip.image_encoder import load_clip
+from models.clip.image_encoder import load_image_encoder
+from models.weights import source
 
 PICTURES = torch.from_numpy(np.random.default_rng(0).integers(0, 256, (3, 64, 64, 3), dtype=np.uint8))
 
 
 @pytest.fixture(scope="module")
 def whole_clip() -> torch.nn.Module:
-    """A small CLIP as open_clip builds it, both towers."""
+    """A small CLIP as open_clip builds it, with image and text encoder."""
     import open_clip
 
     vision = open_clip.CLIPVisionCfg(layers=2, width=128, patch_size=16, image_size=64)
@@ -30,7 +31,7 @@ def whole_clip() -> torch.nn.Module:
 
 
 def reference(model: torch.nn.Module, mean: tuple[float, ...] = MEAN, std: tuple[float, ...] = STD) -> torch.Tensor:
-    """Embeddings by open_clip's `encode_image` after its own normalisation."""
+    """Returns embeddings of open_clip's `encode_image` after its own normalization."""
     from torchvision.transforms.functional import normalize
 
     with torch.no_grad():
@@ -48,7 +49,7 @@ def save(state: dict[str, torch.Tensor], path: Path) -> str:
 
 @pytest.mark.parametrize("form", ["whole.pt", "whole.safetensors", "training.pt", "image.bin"])
 def test_a_checkpoint_gives_the_numbers_of_open_clip(tmp_path: Path, whole_clip: torch.nn.Module, form: str):
-    """Sizes come from the tensors; both towers, a training checkpoint with its wrapper, or the image tower alone."""
+    """Sizes come from the tensors; both encoders, a wrapped training checkpoint, or the image encoder alone."""
     state = whole_clip.state_dict()
     if form == "training.pt":
         torch.save({"epoch": 1, "state_dict": {f"module.{k}": v for k, v in state.items()}}, tmp_path / form)
@@ -57,69 +58,67 @@ def test_a_checkpoint_gives_the_numbers_of_open_clip(tmp_path: Path, whole_clip:
     else:
         save(state, tmp_path / form)
     path = str(tmp_path / form)
-    tower = load_clip(path)
+    encoder = load_image_encoder(path)
     assert clip_config(str(path)).image_size == 64
-    assert (tower.config.layers, tower.config.heads, tower.config.embed_dim) == (2, 2, 48)
+    assert (encoder.config.layers, encoder.config.heads, encoder.config.embed_dim) == (2, 2, 48)
     with torch.inference_mode():
-        torch.testing.assert_close(tower(PICTURES), reference(whole_clip), rtol=1e-4, atol=1e-5)
+        torch.testing.assert_close(encoder(PICTURES), reference(whole_clip), rtol=1e-4, atol=1e-5)
 
 
-def test_the_file_beside_it_decides_activation_and_colors(tmp_path: Path, whole_clip: torch.nn.Module):
+def test_the_file_beside_a_checkpoint_sets_activation_and_normalization(tmp_path: Path, whole_clip: torch.nn.Module):
     path = save(whole_clip.state_dict(), tmp_path / "open_clip_model.safetensors")
-    quick = load_clip(path)
+    quick = load_image_encoder(path)
     half = [0.5, 0.5, 0.5]
     config = {"model_cfg": {"embed_dim": 48}, "preprocess_cfg": {"mean": half, "std": half}}
     (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
-    exact = load_clip(path)
+    exact = load_image_encoder(path)
     assert quick.config.quick_gelu
     assert not exact.config.quick_gelu
     config["model_cfg"]["quick_gelu"] = True
     (tmp_path / "open_clip_config.json").write_text(json.dumps(config))
     with torch.inference_mode():
-        came = load_clip(path)(PICTURES)
-        assert not torch.allclose(exact(PICTURES), came, atol=1e-3)
-    torch.testing.assert_close(came, reference(whole_clip, (0.5,) * 3, (0.5,) * 3), rtol=1e-4, atol=1e-5)
+        embeddings = load_image_encoder(path)(PICTURES)
+        assert not torch.allclose(exact(PICTURES), embeddings, atol=1e-3)
+    torch.testing.assert_close(embeddings, reference(whole_clip, (0.5,) * 3, (0.5,) * 3), rtol=1e-4, atol=1e-5)
 
 
-def test_the_tiny_tower_is_the_same_every_time():
+def test_the_tiny_encoder_is_the_same_every_time():
     before = torch.get_rng_state()
-    first, second = load_clip("tiny"), load_clip("tiny")
+    first, second = load_image_encoder("tiny"), load_image_encoder("tiny")
     assert torch.equal(torch.get_rng_state(), before)
-    assert clip_config("tiny") == first.config == config_of(TINY_WEIGHTS)
+    assert clip_config("tiny") == first.config == clip_config(str(TINY_WEIGHTS))
     with torch.inference_mode():
-        came = first(PICTURES)
-        assert came.shape == (3, TINY.embed_dim)
-        assert came.dtype == torch.float32
-        assert torch.equal(came, second(PICTURES))
-        assert not torch.allclose(came[0], came[1])
+        embeddings = first(PICTURES)
+        assert embeddings.shape == (3, TINY.embed_dim)
+        assert embeddings.dtype == torch.float32
+        assert torch.equal(embeddings, second(PICTURES))
+        assert not torch.allclose(embeddings[0], embeddings[1])
     assert not any(p.requires_grad for p in first.parameters())
     assert all(p.dtype == torch.float32 for p in first.parameters())
 
 
-def test_the_tiny_tower_is_small_and_known_by_its_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    import models.source
-
+def test_the_tiny_encoder_is_small_and_known_by_its_bytes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     assert TINY_WEIGHTS.stat().st_size < 3 << 20
-    before = models.weights.source.clip_digest("tiny")
-    assert before == models.weights.source.clip_digest(str(TINY_WEIGHTS))
+    before = source.clip_digest("tiny")
+    assert before == source.clip_digest(str(TINY_WEIGHTS))
     other = tmp_path / "other.safetensors"
     other.write_bytes(TINY_WEIGHTS.read_bytes() + b" ")
-    monkeypatch.setattr(models.weights.source, "TINY_WEIGHTS", other)
-    assert models.weights.source.clip_digest("tiny") != before
+    monkeypatch.setattr(source, "TINY_WEIGHTS", other)
+    assert source.clip_digest("tiny") != before
 
 
 @pytest.mark.parametrize("suffix", [".pt", ".safetensors"])
-def test_a_file_that_is_no_checkpoint(tmp_path: Path, suffix: str):
+def test_a_file_that_is_no_checkpoint_is_refused(tmp_path: Path, suffix: str):
     path = tmp_path / f"a{suffix}"
     path.write_text("hello")
-    with pytest.raises(ClipWeightsError, match="expected a state dict of open_clip") as told:
-        load_clip(str(path))
-    assert "\n" not in str(told.value)
+    with pytest.raises(ClipWeightsError, match="expected a state dict of open_clip") as caught:
+        load_image_encoder(str(path))
+    assert "\n" not in str(caught.value)
 
 
-def test_a_file_that_is_not_there():
+def test_a_missing_file_is_refused():
     with pytest.raises(ClipWeightsError, match="found no such file"):
-        load_clip("absent.pt")
+        load_image_encoder("absent.pt")
 
 
 def test_pickled_code_is_not_run(tmp_path: Path):
@@ -129,7 +128,7 @@ def test_pickled_code_is_not_run(tmp_path: Path):
 
     torch.save({"visual.conv1.weight": Trap()}, tmp_path / "a.pt")
     with pytest.raises(ClipWeightsError):
-        load_clip(str(tmp_path / "a.pt"))
+        load_image_encoder(str(tmp_path / "a.pt"))
     assert not (tmp_path / "sprung").exists()
 
 
@@ -148,4 +147,4 @@ def test_a_wrong_tensor_is_named(tmp_path: Path, whole_clip: torch.nn.Module, ch
     state = dict(whole_clip.state_dict())
     change(state)
     with pytest.raises(ClipWeightsError, match=message):
-        load_clip(save(state, tmp_path / "a.pt"))
+        load_image_encoder(save(state, tmp_path / "a.pt"))

@@ -1,4 +1,4 @@
-"""Hearing against librosa and scipy, and against sounds whose rhythm and pitch are known."""
+"""Audio features, compared with librosa and scipy, and with sounds of known rhythm and pitch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.signal import find_peaks as scipy_find_peaks
-from torch import Tensor
 
 from models.features.audio import (
     HOP,
@@ -36,44 +35,23 @@ from models.features.rhythm_curve import (
     tempo_of,
 )
 from models.features.rhythm_targets import mel_rhythm, odf, tempo_rhythm, tempogram
+from tests.support.signals import drum_strokes, tones, white_noise
 
 RATE = SAMPLE_RATE / 2048
 
 
-def hiss(seconds: float, level: float = 0.003, seed: int = 0) -> Tensor:
-    return level * torch.randn(round(seconds * SAMPLE_RATE), generator=torch.Generator().manual_seed(seed))
-
-
-def struck(times: list[float], seconds: float, loudness: list[float] | None = None) -> Tensor:
-    """Drum strokes at the times, over soft hiss: [samples]."""
-    audio = hiss(seconds)
-    shape = torch.exp(-torch.arange(6000) / 1000)
-    for n, time in enumerate(times):
-        start = round(time * SAMPLE_RATE)
-        stroke = shape * hiss(1, 1.0, seed=n + 1)[:6000] * (loudness[n] if loudness else 0.3)
-        audio[start : start + 6000] += stroke[: len(audio) - start]
-    return audio
-
-
-def tones(pitches: list[int], seconds: float = 1.0) -> Tensor:
-    """MIDI pitches one after another, with three harmonics: [samples]."""
-    time = torch.arange(round(seconds * SAMPLE_RATE)) / SAMPLE_RATE
-    notes = [
-        sum(torch.sin(2 * math.pi * 440 * 2 ** ((p - 69) / 12) * n * time) / n**2 for n in (1, 2, 3)) for p in pitches
-    ]
-    return 0.2 * torch.cat(notes)
-
-
-BAND = struck([0.4, 0.9, 1.37, 2.2, 3.1, 3.6, 4.05], 5.3) + torch.cat((tones([57, 60, 64, 65, 69]), hiss(0.3)))
+BAND = drum_strokes([0.4, 0.9, 1.37, 2.2, 3.1, 3.6, 4.05], 5.3) + torch.cat(
+    (tones([57, 60, 64, 65, 69]), white_noise(0.3))
+)
 
 
 @pytest.mark.parametrize(("rate", "n_fft", "mels", "high"), [(44100, 2048, 128, None), (22050, 1024, 80, 8000.0)])
-def test_mel_filters_are_librosas(rate: int, n_fft: int, mels: int, high: float | None) -> None:
+def test_mel_filters_equal_those_of_librosa(rate: int, n_fft: int, mels: int, high: float | None) -> None:
     theirs = librosa.filters.mel(sr=rate, n_fft=n_fft, n_mels=mels, fmax=high)
     np.testing.assert_allclose(mel_filters(rate, n_fft, mels, 0.0, high).numpy(), theirs, atol=1e-8)
 
 
-def test_spectra_are_librosas() -> None:
+def test_spectra_equal_those_of_librosa() -> None:
     audio = BAND.numpy()
     np.testing.assert_allclose(
         spectrogram(BAND, 1024, 300).numpy(), abs(librosa.stft(audio, n_fft=1024, hop_length=300)), atol=1e-4
@@ -83,13 +61,13 @@ def test_spectra_are_librosas() -> None:
 
 
 @pytest.mark.parametrize(("rate", "hop"), [(44100, 512), (44100, 128), (22050, 512)])
-def test_onset_strength_is_librosas(rate: int, hop: int) -> None:
+def test_onset_strength_equals_that_of_librosa(rate: int, hop: int) -> None:
     theirs = librosa.onset.onset_strength(y=BAND.numpy(), sr=rate, hop_length=hop)
     assert theirs.max() > 3
     np.testing.assert_allclose(onset_strength(BAND, rate, hop).numpy(), theirs, atol=1e-4)
 
 
-def test_tempogram_is_librosas() -> None:
+def test_the_tempogram_equals_that_of_librosa() -> None:
     strength = onset_strength(BAND, hop=128)
     theirs = librosa.feature.tempogram(onset_envelope=strength.numpy(), hop_length=128, win_length=384)
     np.testing.assert_allclose(tempogram(strength).numpy(), theirs, atol=1e-5)
@@ -108,7 +86,7 @@ def test_channels_are_averaged() -> None:
     st.lists(st.integers(0, 6), max_size=60) | st.lists(st.floats(-5, 5), max_size=60),
     st.sampled_from((0.0, 0.05, 1.0, 2.5)),
 )
-def test_peaks_are_scipys(values: list[float], prominence: float) -> None:
+def test_peaks_equal_those_of_scipy(values: list[float], prominence: float) -> None:
     peaks, prominences = find_peaks(values, prominence)
     theirs, properties = scipy_find_peaks(np.array(values, dtype=np.float64), prominence=prominence)
     assert peaks.tolist() == theirs.tolist()
@@ -116,8 +94,8 @@ def test_peaks_are_scipys(values: list[float], prominence: float) -> None:
 
 
 def test_odf_bins_onsets_by_the_second_they_are_in() -> None:
-    """A stroke at 1.8 s counts in second 1, though 2 is nearer; the second without strokes is the weakest."""
-    target = odf(struck([0.5, 1.8, 4.2], 5.5))
+    """A stroke at 1.8 s counts in second 1, although 2 is nearer; the second without strokes is the weakest."""
+    target = odf(drum_strokes([0.5, 1.8, 4.2], 5.5))
     assert target.shape == (6, 1)
     assert (target >= 0).all()
     assert set(target[:, 0].argsort(descending=True)[:3].tolist()) == {0, 1, 4}
@@ -145,8 +123,8 @@ def test_mel_and_tempo_targets_are_block_means() -> None:
 
 
 @pytest.mark.parametrize("time", [3.0, 4.017, 4.55])
-def test_a_stroke_is_an_onset_an_accent_and_a_pulse_where_it_is(time: float) -> None:
-    audio = struck([time], 8.0)
+def test_a_drum_stroke_is_an_onset_an_accent_and_a_pulse_at_its_time(time: float) -> None:
+    audio = drum_strokes([time], 8.0)
     assert float(onset_strength(audio)[100:].argmax() + 100) * HOP / SAMPLE_RATE == pytest.approx(time, abs=0.025)
     assert float(attack_strength(audio)[100:].argmax() + 100) * HOP / SAMPLE_RATE == pytest.approx(time, abs=0.04)
     times, strengths = accent_times(audio)
@@ -162,24 +140,24 @@ def test_a_stroke_is_an_onset_an_accent_and_a_pulse_where_it_is(time: float) -> 
 def test_accents_stand_out_of_a_steady_beat() -> None:
     times = [0.25 + 0.5 * n for n in range(23)]
     loud = {5, 12, 18}
-    audio = struck(times, 12.0, [0.5 if n in loud else 0.05 for n in range(23)])
+    audio = drum_strokes(times, 12.0, [0.5 if n in loud else 0.05 for n in range(23)])
     found, _ = accent_times(audio)
     assert found.tolist() == pytest.approx([times[n] for n in sorted(loud)], abs=0.015)
     softer, _ = accent_times(0.2 * audio)
     torch.testing.assert_close(softer, found)
-    assert len(accent_times(hiss(12.0, 0.1))[0]) == 0
+    assert len(accent_times(white_noise(12.0, 0.1))[0]) == 0
     assert len(accent_times(torch.zeros(SAMPLE_RATE))[0]) == 0
 
 
-def test_the_beginning_of_a_stretch_is_no_onset() -> None:
-    curve = rhythm_curve(hiss(6.0, 0.1), SAMPLE_RATE, RATE, 129)
+def test_the_beginning_of_an_excerpt_is_no_onset() -> None:
+    curve = rhythm_curve(white_noise(6.0, 0.1), SAMPLE_RATE, RATE, 129)
     assert float(curve[0].max()) < 1.5
     assert float(curve[2].max()) == 0
 
 
-def test_a_stretch_has_the_same_rhythm_alone_and_in_its_clip() -> None:
+def test_an_excerpt_has_the_same_rhythm_alone_and_in_its_clip() -> None:
     times = [0.3 + 0.41 * n for n in range(55)]
-    audio = struck(times, 24.0, [0.3 + 0.25 * math.sin(n) for n in range(55)])
+    audio = drum_strokes(times, 24.0, [0.3 + 0.25 * math.sin(n) for n in range(55)])
     frames = 10 * 22
     whole = rhythm_curve(audio, SAMPLE_RATE, RATE, 517)
     alone = rhythm_curve(audio[frames * 2048 // 2 :], SAMPLE_RATE, RATE, 300)
@@ -190,14 +168,14 @@ def test_a_stretch_has_the_same_rhythm_alone_and_in_its_clip() -> None:
 def test_energy_has_a_fixed_scale() -> None:
     energies = []
     for level in (-39.0, -15.0, -9.0):
-        curve = rhythm_curve(hiss(4.0, 10 ** (level / 20)), SAMPLE_RATE, RATE, 100)
+        curve = rhythm_curve(white_noise(4.0, 10 ** (level / 20)), SAMPLE_RATE, RATE, 100)
         energies.append(float(curve[1, 10:75].mean()))
         assert float(curve[1, 96:].max()) == -3  # after the end of the audio
     assert energies == pytest.approx([-3.0, 0.0, 1.0], abs=0.05)
 
 
 @given(st.floats(0.5, 20.0))
-def test_a_pulse_tells_its_exact_time(time: float) -> None:
+def test_a_pulse_encodes_its_exact_time(time: float) -> None:
     drawn = pulses(torch.tensor([time], dtype=torch.float64), torch.tensor([0.5]), RATE, 517).double()
     assert float(drawn.sum()) == pytest.approx(0.5, abs=1e-5)
     assert int((drawn > 0).sum()) <= 2
@@ -205,7 +183,7 @@ def test_a_pulse_tells_its_exact_time(time: float) -> None:
     assert float((drawn * middles).sum() / drawn.sum()) == pytest.approx(time, abs=1e-4)
 
 
-def test_pulses_off_the_grid_and_none() -> None:
+def test_events_outside_the_grid_make_no_pulses() -> None:
     assert pulses(torch.tensor([9.0, -2.0]), torch.tensor([1.0, 1.0]), 10.0, 20).sum() == 0
     assert torch.equal(pulses(torch.zeros(0), torch.zeros(0), 10.0, 4), torch.zeros(4))
 
@@ -239,17 +217,17 @@ def test_keys_of_cadences(tonic: int, mode: str, chords: tuple[list[int], ...]) 
 
 
 @pytest.mark.parametrize("tempo", [72.0, 96.0, 120.0, 145.0])
-def test_tempo_and_pulse_of_a_beat(tempo: float) -> None:
+def test_tempo_and_autocorrelation_of_a_steady_beat(tempo: float) -> None:
     beats = [0.2 + n * 60 / tempo for n in range(int(15 * tempo / 60))]
-    audio = struck(beats, 16.0, [0.3 + 0.1 * (n % 4 == 0) for n in range(len(beats))])
+    audio = drum_strokes(beats, 16.0, [0.3 + 0.1 * (n % 4 == 0) for n in range(len(beats))])
     assert tempo_of(attack_strength(audio)) == pytest.approx(tempo, rel=0.02)
     assert beat_autocorrelation(onset_strength(audio)) > 0.4
 
 
 def test_noise_has_no_beat() -> None:
-    assert beat_autocorrelation(onset_strength(hiss(24.0, 0.1))) < 0.12
+    assert beat_autocorrelation(onset_strength(white_noise(24.0, 0.1))) < 0.12
     scattered = torch.rand(50, generator=torch.Generator().manual_seed(4)) * 23
-    assert beat_autocorrelation(onset_strength(struck(sorted(scattered.tolist()), 24.0))) < 0.25
+    assert beat_autocorrelation(onset_strength(drum_strokes(sorted(scattered.tolist()), 24.0))) < 0.25
     assert beat_autocorrelation(torch.zeros(500)) == 0
 
 

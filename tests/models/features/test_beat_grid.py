@@ -1,4 +1,4 @@
-"""The groove: the beat of music is found, a picture's beat falls on its cuts, and windows share it."""
+"""The groove: the beat of music is found, the beat of a picture falls on its cuts, and windows share it."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ RATE = 44100 / 2048
 
 
 def away(groove: Groove, time: float) -> float:
-    """Seconds from a time to the nearest beat."""
+    """Returns the seconds from a time to the nearest beat."""
     period = 60 / groove.tempo
     return abs((time - groove.beat + period / 2) % period - period / 2)
 
@@ -52,7 +52,7 @@ def test_cuts_on_beats_are_on_the_chosen_beat(tempo: float, first: float, octave
     assert abs(math.log2(groove.tempo / (tempo * 2**octaves))) <= 2.5 * 0.15 + 1e-6
 
 
-def test_a_picture_without_cuts_keeps_the_tempo_that_suits_it():
+def test_a_picture_without_cuts_keeps_the_preferred_tempo():
     groove = groove_of_picture(torch.zeros(500), RATE, 96.0, 1.5)
     assert groove.tempo == pytest.approx(96.0, rel=0.005)
     assert groove.strength == 1.0
@@ -65,7 +65,7 @@ def test_windows_share_the_time_axis(tempo: float, beat: float, first: int):
     torch.testing.assert_close(part.channels(RATE, 40), whole.channels(RATE, 100)[:, first : first + 40])
 
 
-def test_channels_turn_once_a_beat():
+def test_channels_have_one_cycle_per_beat():
     cosine, sine, flag = Groove(120.0, 0.25, 0.5).channels(40.0, 80)
     assert flag.tolist() == [0.5] * 80
     torch.testing.assert_close(cosine.square() + sine.square(), torch.full((80,), 0.25))
@@ -91,18 +91,18 @@ def clip(model: DiffV2M, cuts: list[float]) -> Features:
 
 def test_windows_of_a_video_have_one_groove_and_other_videos_do_not_matter(model: DiffV2M):
     features = [clip(model, [1.0, 3.0]), clip(model, [2.0])]
-    one, two = model.grooved(features, (0.0, 12.0))
+    one, two = model.rhythm_planner.with_groove(features, (0.0, 12.0))
     assert one.groove is not None
     assert two.groove is not None
     assert two.groove.tempo == one.groove.tempo
     assert away(one.groove, 14.0) == pytest.approx(away(two.groove, 2.0), abs=1e-6)
     alone = model.predict_rhythm(features[:1])
     torch.testing.assert_close(model.predict_rhythm(features)[:1], alone, atol=1e-5, rtol=1e-4)
-    torch.testing.assert_close(model.predict_rhythm(model.grooved(features[:1])), alone)
+    torch.testing.assert_close(model.predict_rhythm(model.rhythm_planner.with_groove(features[:1])), alone)
 
 
-def test_the_predictor_hears_the_groove(model: DiffV2M):
-    features = model.grooved([clip(model, [1.0, 3.0])])[0]
+def test_the_predictor_depends_on_the_groove(model: DiffV2M):
+    features = model.rhythm_planner.with_groove([clip(model, [1.0, 3.0])])[0]
     assert features.groove is not None
     other = replace(features, groove=replace(features.groove, beat=features.groove.beat + 0.2))
     one, two = model.predict_rhythm([features]), model.predict_rhythm([other])

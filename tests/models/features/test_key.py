@@ -1,4 +1,4 @@
-"""One key for a whole video: its number, its mode as the picture asks for it, and that the DiT hears it."""
+"""One key for a whole video: its number, its mode that follows the picture, and its effect in the DiT."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from models.bench import plainly
+from models.bench import with_null_half
 from models.config import ModelConfig
 from models.diffv2m import DiffV2M
 from models.features.audio import Key
 from models.features.key import (
-    CLEAR,
+    CLEAR_KEY,
     KEYS,
     UNKNOWN,
-    drawn_tonic,
     is_major,
     key_number,
     key_number_of,
     key_of_music,
     key_profiles,
+    random_tonic,
 )
 from models.inputs import Features
 from models.synthetic import compose, render
@@ -38,27 +38,27 @@ def test_every_key_has_a_number_of_its_own(tonic: int, major: bool) -> None:
     assert UNKNOWN < number <= KEYS
     assert is_major(number) == major
     assert (number - 1) % 12 == tonic
-    assert key_number_of(Key(tonic, "major" if major else "minor", CLEAR)) == number
-    assert key_number_of(Key(tonic, "major" if major else "minor", CLEAR - 0.01)) == UNKNOWN
+    assert key_number_of(Key(tonic, "major" if major else "minor", CLEAR_KEY)) == number
+    assert key_number_of(Key(tonic, "major" if major else "minor", CLEAR_KEY - 0.01)) == UNKNOWN
 
 
 @given(st.text())
 def test_a_tonic_is_a_pitch_class_that_depends_on_the_text_alone(text: str) -> None:
-    assert 0 <= drawn_tonic(text) < 12
-    assert drawn_tonic(text) == drawn_tonic(text)
+    assert 0 <= random_tonic(text) < 12
+    assert random_tonic(text) == random_tonic(text)
 
 
-def test_all_tonics_are_drawn() -> None:
-    counts = np.bincount([drawn_tonic(f"{seed}/clip/0") for seed in range(1200)], minlength=12)
+def test_all_tonics_occur() -> None:
+    counts = np.bincount([random_tonic(f"{seed}/clip/0") for seed in range(1200)], minlength=12)
     assert counts.min() > 60
 
 
-def test_the_key_of_composed_music_is_heard() -> None:
+def test_the_key_of_composed_music_is_found() -> None:
     right = 0
     for seed in range(8):
         piece = compose(seed, 20.0)
-        heard = key_of_music(torch.from_numpy(np.array(render(piece))))
-        right += heard == key_number(piece.key, piece.mode == "major")
+        found = key_of_music(torch.from_numpy(np.array(render(piece))))
+        right += found == key_number(piece.key, piece.mode == "major")
     assert right >= 6
 
 
@@ -68,7 +68,7 @@ def test_noise_has_no_key() -> None:
     assert key_of_music(torch.zeros(44100)) == UNKNOWN
 
 
-def test_keys_that_share_notes_are_alike() -> None:
+def test_keys_that_share_notes_have_similar_profiles() -> None:
     table = key_profiles()
     assert table.shape == (1 + KEYS, 13)
     assert table[UNKNOWN].abs().max() == 0
@@ -94,7 +94,7 @@ def model() -> DiffV2M:
     torch.manual_seed(0)
     model = DiffV2M(ModelConfig.from_dict(raw), parts=("conditioner", "dit")).eval()
     for network in (model.dit.key_input, *(block.modulation.project for block in model.dit.transformer.layers)):
-        torch.nn.init.normal_(network.weight, std=0.3)  # what training begins at zero must be heard too
+        torch.nn.init.normal_(network.weight, std=0.3)  # weights that begin as zeros must have an effect too
     return model
 
 
@@ -110,40 +110,42 @@ def velocity(model: DiffV2M, features: Features, guidance: float) -> Tensor:
     return model.velocity(noise, torch.tensor([0.6]), model.condition([features]), guidance)
 
 
-def test_windows_of_a_video_share_the_key_that_the_longer_one_asks_for(model: DiffV2M) -> None:
-    one = next(c for c in (clip(model, 30, seed) for seed in range(50)) if model.mode_asked([c]) > 0.05)
-    two = next(c for c in (clip(model, 3, seed) for seed in range(50)) if model.mode_asked([c]) < -0.05)
-    assert [f.key for f in model.keyed([two], 4)] == [key_number(4, False)]
-    together = [f.key for f in model.keyed([one, replace(two, semantic=two.semantic[:1], color=two.color[:1])], 4)]
+def test_windows_of_a_video_share_the_key_of_the_longer_one(model: DiffV2M) -> None:
+    one = next(c for c in (clip(model, 30, seed) for seed in range(50)) if model.key_planner.major_log_odds([c]) > 0.05)
+    two = next(c for c in (clip(model, 3, seed) for seed in range(50)) if model.key_planner.major_log_odds([c]) < -0.05)
+    assert [f.key for f in model.key_planner.with_key([two], 4)] == [key_number(4, False)]
+    short = replace(two, semantic=two.semantic[:1], color=two.color[:1])
+    together = [f.key for f in model.key_planner.with_key([one, short], 4)]
     assert together == [key_number(4, True)] * 2
 
 
-def test_the_key_is_heard_and_guidances_null_half_has_none(model: DiffV2M) -> None:
+def test_the_dit_depends_on_the_key_and_the_null_half_of_guidance_has_none(model: DiffV2M) -> None:
     of_c, of_d = (replace(clip(model), key=key_number(tonic, True)) for tonic in (0, 2))
     assert (velocity(model, of_c, 1.0) - velocity(model, of_d, 1.0)).abs().max() > 1e-4
-    null = plainly(model.condition([of_c]))
+    null = with_null_half(model.condition([of_c]))
     assert null.key is not None
     assert null.key.tolist() == [key_number(0, True), UNKNOWN]
     # Guidance goes away from what no key gives, towards the key.
     assert (velocity(model, of_c, 3.0) - velocity(model, of_d, 3.0)).abs().max() > 1e-4
 
 
-def test_a_model_without_a_key_is_told_none() -> None:
+def test_a_model_without_a_key_gets_none() -> None:
     raw = raw_config()
     raw["model"]["diffusion"]["config"] |= {"key": False}
     plain = DiffV2M(ModelConfig.from_dict(raw), parts=("conditioner", "dit")).eval()
     features = clip(plain)
-    assert plain.keyed([features], 3) == [features]
+    assert plain.key_planner.with_key([features], 3) == [features]
     assert plain.condition([features]).key is None
-    with pytest.raises(ValueError, match="only a model that is told a key"):
-        plain.mode_asked([features])
+    with pytest.raises(ValueError, match="this model has no key"):
+        plain.key_planner.major_log_odds([features])
 
 
 def test_mode_is_learned_from_color(model: DiffV2M) -> None:
-    """The loss of the mode falls where warm pictures go with major."""
-    from models.training.tasks.diffusion import DiffusionTask, DiffusionTraining
+    """The loss of the mode falls in training with warm pictures in major."""
+    from models.training.tasks.diffusion import DiffusionTask
+    from models.training.tasks.diffusion_settings import DiffusionSettings
 
-    task = DiffusionTask(model, DiffusionTraining())
+    task = DiffusionTask(model, DiffusionSettings())
     features = []
     for seed in range(16):
         warm = bool(seed % 2)

@@ -1,9 +1,8 @@
-"""Each measure on sounds whose answer is known, and on ones that must fail it."""
+"""Each measure on sounds with a known result, and on sounds that must fail."""
 
 from __future__ import annotations
 
 import math
-from functools import cache
 
 import numpy as np
 import pytest
@@ -27,35 +26,27 @@ from models.metrics.metrics import (
     pearson,
     seam_ratio,
 )
-from tests.models.features.test_audio import hiss, struck, tones
+from tests.support.signals import cadence, drum_strokes, tones, white_noise
 
 RATE = SAMPLE_RATE / HOP
-CHORDS = {"major": ([0, 4, 7], [5, 9, 12], [7, 11, 14]), "minor": ([0, 3, 7], [5, 8, 12], [7, 11, 14])}
-
-
-@cache
-def song(tonic: int, mode: str = "major") -> Tensor:
-    """A cadence of 4 s: [samples]."""
-    first, second, third = (sum((tones([48 + tonic + p]) for p in chord), torch.zeros(44100)) for chord in CHORDS[mode])
-    return torch.cat((first, second, third, first))
 
 
 def spikes(times: list[float], seconds: float, heights: list[float]) -> Tensor:
-    """Onset strength with a peak at each time: [frames]."""
+    """Returns onset strength with a peak at each time: [frames]."""
     strength = torch.zeros(round(seconds * RATE))
     strength[(torch.tensor(times) * RATE).round().long()] = torch.tensor(heights, dtype=torch.float32)
     return strength
 
 
 def test_log_mel_l1() -> None:
-    a, b = song(0), song(6)
+    a, b = cadence(0), cadence(6)
     assert log_mel_l1(a, a) == 0
-    assert 0.5 < log_mel_l1(a, 0.1 * a) <= math.log(10) + 0.01  # a tenth of the level in every band that is heard
-    worn = a + 0.1 * hiss(4.0)
+    assert 0.5 < log_mel_l1(a, 0.1 * a) <= math.log(10) + 0.01  # a tenth of the level in every audible band
+    worn = a + 0.1 * white_noise(4.0)
     assert log_mel_l1(0.1 * a, 0.1 * worn) == pytest.approx(log_mel_l1(a, worn), abs=1e-3)
     assert log_mel_l1(a, torch.stack((a, a))[:, :-5000]) == pytest.approx(0, abs=0.02)
-    quiet = hiss(4.0, 0.01)
-    assert 0 < log_mel_l1(a, a + 0.1 * quiet) < log_mel_l1(a, a + quiet) < log_mel_l1(a, hiss(4.0))
+    quiet = white_noise(4.0, 0.01)
+    assert 0 < log_mel_l1(a, a + 0.1 * quiet) < log_mel_l1(a, a + quiet) < log_mel_l1(a, white_noise(4.0))
     assert log_mel_l1(a, b) > 0.3
     assert math.isfinite(log_mel_l1(a, 0 * a))
 
@@ -69,17 +60,17 @@ def test_log_magnitudes_do_not_depend_on_the_sample_rate() -> None:
 
 
 def test_onset_correlation() -> None:
-    a, b = struck([1.0, 2.2, 3.1], 5.0), struck([0.5, 1.6, 4.2], 5.0)
+    a, b = drum_strokes([1.0, 2.2, 3.1], 5.0), drum_strokes([0.5, 1.6, 4.2], 5.0)
     assert onset_correlation(a, a) == pytest.approx(1)
-    assert onset_correlation(a, 0.5 * a + hiss(5.0, 0.001)) > 0.8
+    assert onset_correlation(a, 0.5 * a + white_noise(5.0, 0.001)) > 0.8
     assert abs(onset_correlation(a, b)) < 0.2
     assert onset_correlation(a, torch.zeros(44100 * 5)) == 0
 
 
 def test_chroma_correlation_is_0_on_average_between_unrelated_keys() -> None:
-    songs = [song(k)[22050 : 3 * 44100] for k in range(12)]
+    songs = [cadence(k)[22050 : 3 * 44100] for k in range(12)]
     assert chroma_correlation(songs[3], songs[3]) == pytest.approx(1)
-    assert chroma_correlation(songs[3], songs[3] + hiss(2.5)) > 0.9
+    assert chroma_correlation(songs[3], songs[3] + white_noise(2.5)) > 0.9
     others = [chroma_correlation(songs[0], s) for s in songs]
     assert float(np.mean(others)) == pytest.approx(0, abs=0.03)
     assert min(others) < -0.2
@@ -99,7 +90,7 @@ def test_hits_count_events_beside_the_strongest_onsets() -> None:
 
 
 def test_hits_above_chance() -> None:
-    """Music that follows gains nearly 1; music that does not gains nothing, however many onsets it has."""
+    """Music with onsets at the events gets nearly 1; other music gets 0, however many onsets it has."""
     draw = torch.Generator().manual_seed(1)
     events = torch.tensor([1.3, 4.4, 7.9, 11.1, 15.2, 18.8])
     follows = spikes(events.tolist(), 24.0, [3.0] * 6)
@@ -153,7 +144,11 @@ def of_frames(*clips: Tensor) -> FrameStatistics:
 
 
 def test_frechet_of_sets_of_clips() -> None:
-    songs, more, noise = of_frames(song(0), song(3)), of_frames(song(1), song(4)), of_frames(hiss(4.0))
+    songs, more, noise = (
+        of_frames(cadence(0), cadence(3)),
+        of_frames(cadence(1), cadence(4)),
+        of_frames(white_noise(4.0)),
+    )
     assert songs.mean.shape == (80,)
     assert songs.covariance.shape == (80, 80)
     assert frechet(songs, songs) == pytest.approx(0, abs=1e-3)
@@ -161,13 +156,13 @@ def test_frechet_of_sets_of_clips() -> None:
 
 
 def test_seams() -> None:
-    audio = hiss(12.0, 0.05)
+    audio = white_noise(12.0, 0.05)
     smooth = seam_ratio(audio, [4.0, 8.0])
     assert (smooth.onset, smooth.flux) == pytest.approx((1, 1), abs=0.1)
     torn = 0.05 * audio + torch.cat((tones([60], 4.0), tones([61], 4.0), tones([60], 4.0)))
-    heard = seam_ratio(torn, [4.0, 8.0])
-    assert heard.onset > 1.2
-    assert heard.flux > 1.3
+    ratios = seam_ratio(torn, [4.0, 8.0])
+    assert ratios.onset > 1.2
+    assert ratios.flux > 1.3
     elsewhere = seam_ratio(torn, [2.0, 6.0])
     assert elsewhere.onset < 1
     assert elsewhere.flux < 1
@@ -179,14 +174,14 @@ def test_seams() -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.floats(-100, 100), min_size=1, max_size=30))
-def test_interval_holds_the_mean(values: list[float]) -> None:
+def test_the_interval_contains_the_mean(values: list[float]) -> None:
     found = interval(values, seed=1, resamples=500)
     assert found.mean == pytest.approx(float(np.mean(values)))
     assert min(values) - 1e-9 <= found.low <= found.high <= max(values) + 1e-9
     assert found == interval(values, seed=1, resamples=500)
 
 
-def test_interval_covers_as_often_as_it_says() -> None:
+def test_the_interval_contains_the_true_mean_in_about_95_percent() -> None:
     rng = np.random.default_rng(0)
     found = [interval(rng.normal(2.0, 1.0, 40).tolist(), seed=n, resamples=400) for n in range(300)]
     assert 0.9 < np.mean([i.low <= 2.0 <= i.high for i in found]) < 0.98
@@ -196,7 +191,7 @@ def test_interval_covers_as_often_as_it_says() -> None:
 
 
 def test_onsets_of_a_stroke_hit_a_cut_beside_it() -> None:
-    audio = struck([2.0, 5.5, 8.0], 12.0)
+    audio = drum_strokes([2.0, 5.5, 8.0], 12.0)
     cuts = torch.tensor([2.0, 5.5, 8.0])
     assert hits(cuts, onset_strength(audio)) == 1
     assert hits(cuts + 1, onset_strength(audio)) < 1

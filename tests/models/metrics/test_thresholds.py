@@ -1,4 +1,4 @@
-"""Bars and verdicts, on values whose standing is known."""
+"""Thresholds and verdicts, on values with known verdicts."""
 
 from __future__ import annotations
 
@@ -9,43 +9,53 @@ import numpy as np
 import pytest
 
 from models.metrics.metrics import Interval, interval
-from models.metrics.thresholds import BARS, Bar, Kind, Result, Verdict, barred, markdown, ratio_of_means, resampled
+from models.metrics.thresholds import (
+    THRESHOLDS,
+    Result,
+    Threshold,
+    ThresholdKind,
+    Verdict,
+    markdown,
+    ratio_of_means,
+    resampled,
+    with_threshold,
+)
 
 
 @pytest.mark.parametrize(
-    ("bar", "value", "verdict"),
+    ("threshold", "value", "verdict"),
     [
-        (Bar(0.8, 0.9), 0.79, Verdict.BELOW),
-        (Bar(0.8, 0.9), 0.8, Verdict.FLOOR),
-        (Bar(0.8, 0.9), 0.9, Verdict.AIM),
-        (Bar(0.5, 0.3, Kind.MOST), 0.51, Verdict.BELOW),
-        (Bar(0.5, 0.3, Kind.MOST), 0.4, Verdict.FLOOR),
-        (Bar(0.5, 0.3, Kind.MOST), 0.1, Verdict.AIM),
-        (Bar(0.1, kind=Kind.NEAR), -0.11, Verdict.BELOW),
-        (Bar(0.1, kind=Kind.NEAR), -0.09, Verdict.AIM),
-        (Bar(0.1, kind=Kind.NEAR, target=1.0), 1.2, Verdict.BELOW),
-        (Bar(0.1, kind=Kind.NEAR, target=1.0), 0.95, Verdict.AIM),
-        (Bar(0.8, 0.9), math.nan, Verdict.BELOW),
-        (Bar(0.5, 0.3, Kind.MOST), math.nan, Verdict.BELOW),
+        (Threshold(0.8, 0.9), 0.79, Verdict.BELOW),
+        (Threshold(0.8, 0.9), 0.8, Verdict.MINIMUM),
+        (Threshold(0.8, 0.9), 0.9, Verdict.TARGET),
+        (Threshold(0.5, 0.3, ThresholdKind.AT_MOST), 0.51, Verdict.BELOW),
+        (Threshold(0.5, 0.3, ThresholdKind.AT_MOST), 0.4, Verdict.MINIMUM),
+        (Threshold(0.5, 0.3, ThresholdKind.AT_MOST), 0.1, Verdict.TARGET),
+        (Threshold(0.1, kind=ThresholdKind.NEAR), -0.11, Verdict.BELOW),
+        (Threshold(0.1, kind=ThresholdKind.NEAR), -0.09, Verdict.TARGET),
+        (Threshold(0.1, kind=ThresholdKind.NEAR, center=1.0), 1.2, Verdict.BELOW),
+        (Threshold(0.1, kind=ThresholdKind.NEAR, center=1.0), 0.95, Verdict.TARGET),
+        (Threshold(0.8, 0.9), math.nan, Verdict.BELOW),
+        (Threshold(0.5, 0.3, ThresholdKind.AT_MOST), math.nan, Verdict.BELOW),
     ],
 )
-def test_verdicts(bar: Bar, value: float, verdict: Verdict) -> None:
-    assert bar.verdict(value) is verdict
+def test_verdicts(threshold: Threshold, value: float, verdict: Verdict) -> None:
+    assert threshold.verdict(value) is verdict
 
 
-def test_aims_are_no_easier_than_floors() -> None:
-    for name, bar in BARS.items():
-        if bar.aim is not None:
-            assert (bar.aim < bar.floor) == (bar.kind is Kind.MOST), name
-            assert bar.verdict(bar.aim) is Verdict.AIM
-            assert bar.verdict(bar.floor) is Verdict.FLOOR
+def test_targets_are_no_easier_than_minimums() -> None:
+    for name, threshold in THRESHOLDS.items():
+        if threshold.target is not None:
+            assert (threshold.target < threshold.minimum) == (threshold.kind is ThresholdKind.AT_MOST), name
+            assert threshold.verdict(threshold.target) is Verdict.TARGET
+            assert threshold.verdict(threshold.minimum) is Verdict.MINIMUM
 
 
 def test_table() -> None:
     results = [
-        barred("mood: mode and tempo right", Interval(0.8, 0.7, 0.9), 32),
-        barred("picture: cuts hit within 0.1 s minus chance", Interval(0.61, 0.5, 0.7), 64, more=1.0),
-        barred("pictures shuffled among clips: r per second", Interval(-0.2, -0.3, -0.1), 64),
+        with_threshold("mood: mode and tempo right", Interval(0.8, 0.7, 0.9), 32),
+        with_threshold("picture: cuts hit within 0.1 s minus chance", Interval(0.61, 0.5, 0.7), 64, more=1.0),
+        with_threshold("pictures shuffled among clips: r per second", Interval(-0.2, -0.3, -0.1), 64),
         Result("held-out music itself", Interval(0.5, 0.4, 0.6), 64),
     ]
     page = markdown(results)
@@ -53,7 +63,7 @@ def test_table() -> None:
     assert "+0.61 | +0.50 .. +0.70 | +0.40 | +0.60 | aim | 64 |" in page
     assert "-0.20 | -0.30 .. -0.10 | abs(x) <= 0.10 |  | below floor | 64 |" in page
     assert "| held-out music itself | 0.50 | 0.40 .. 0.60 | 64 |" in page
-    facts = json.loads(json.dumps([result.facts for result in results]))
+    facts = json.loads(json.dumps([result.to_dict() for result in results]))
     assert facts[0]["bar"] == {"floor": 0.75, "aim": 0.9, "kind": "at least", "target": 0.0}
     assert facts[1]["details"] == {"more": 1.0}
     assert [fact["verdict"] for fact in facts] == ["floor", "aim", "below floor", "for information"]

@@ -15,7 +15,7 @@ from models.networks.calibration import Calibration
 from models.networks.rhythm_predictor import CurvePredictor
 from models.training.data.batches import DiffusionCrops
 from models.training.tasks.diffusion import calibrate
-from tests.support.training_parts import MadeUp, raw_config
+from tests.support.training_parts import RandomSegments, raw_config
 
 
 def measured_calibration(seed: int = 0) -> tuple[Calibration, torch.Tensor, torch.Tensor]:
@@ -66,7 +66,7 @@ def test_training_measures_what_use_predicts(is_calibrated: bool, is_drawn: bool
     raw["model"]["diffusion"]["config"]["curve"] = curve
     torch.manual_seed(0)
     model = DiffV2M(ModelConfig.from_dict(raw), parts=("conditioner", "dit")).eval()
-    data = MadeUp()
+    data = RandomSegments()
     batches = DiffusionCrops(data, [float(s) for s in data.seconds], model.config, 2, shortest=5, longest=8)
     batch = batches(0)
     features = [replace(f, groove=None) for f in batch.features]

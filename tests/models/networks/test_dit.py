@@ -1,10 +1,8 @@
-"""Behaviour of the networks that no fixture shows: variants, fusions, padding, batches, presets."""
+"""Behavior of the networks that no fixture shows: variants, fusions, padding, batches, presets."""
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
-from typing import Any
 
 import pytest
 import torch
@@ -12,25 +10,18 @@ from torch import Tensor
 
 import models
 from models.config import ModelConfig
-from models.diffv2m import DiffV2M, peak_normalised
+from models.diffv2m import DiffV2M, peak_normalized
 from models.networks.conditions import Conditions, TokenSet
+from tests.support.dit_variants import FUSIONS, mini_config, random_features
 from tests.support.parity import COMMITTED
-
-FUSIONS = ["FiLM_choose", "FiLM", "preFiLM", "preFiLM_gate", "gate", "choose", "none", "only_clip", "mean"]
 
 
 def small(fusion: str = "FiLM_choose", **variant: str) -> DiffV2M:
-    raw: dict[str, Any] = json.loads((COMMITTED / "mini" / "model_config.json").read_text())
+    raw = mini_config()
     raw["model"]["diffusion"]["config"] |= {"attention_weight_type": fusion, **variant}
     torch.manual_seed(0)
     config = ModelConfig.from_dict(raw).with_predictor(32, 2)
     return DiffV2M(config, parts=("conditioner", "dit")).eval()
-
-
-def clip(seconds: int = 9, seed: int = 0) -> models.Features:
-    g = torch.Generator().manual_seed(seed)
-    draws = torch.rand(seconds, 34, generator=g)
-    return models.Features(draws[:, :8], draws[:, 8:32], (draws[:, 32] > 0.8).float(), draws[:, 33])
 
 
 def velocity(model: DiffV2M, conditions: Conditions, t: float, guidance: float = 1.0) -> Tensor:
@@ -45,7 +36,7 @@ def without(conditions: Conditions, name: str) -> Conditions:
 
 def listens(model: DiffV2M, name: str, t: float) -> bool:
     """Whether a token set changes the velocity at timestep t."""
-    conditions = model.condition([clip()])
+    conditions = model.condition([random_features()])
     return not torch.equal(velocity(model, conditions, t), velocity(model, without(conditions, name), t))
 
 
@@ -80,7 +71,7 @@ def test_gate_mixes_by_its_alpha() -> None:
     missing = mean.load_state_dict(model.state_dict(), strict=False)
     assert all(".gate." in name for name in missing.unexpected_keys)
     assert missing.missing_keys == []
-    conditions = model.condition([clip()])
+    conditions = model.condition([random_features()])
     for layer in model.dit.transformer.layers:
         layer.gate[2].weight.data.zero_()
         layer.gate[2].bias.data.zero_()  # alpha = 1/2
@@ -98,20 +89,20 @@ def test_pre_film_accumulates_from_block_to_block() -> None:
             last.bias.data.zero_()
         for attention in (other.semantic_attn, other.rhythm_attn):
             attention.to_kv.weight.data *= 0.5 ** (n + 1)
-    conditions = model.condition([clip()])
+    conditions = model.condition([random_features()])
     torch.testing.assert_close(velocity(model, conditions, 0.4), velocity(plain, conditions, 0.4))
 
 
 def test_residual_stream_variants_differ() -> None:
     released, paper = small(), small(residual="pre_norm")
     paper.load_state_dict(released.state_dict())
-    conditions = released.condition([clip()])
+    conditions = released.condition([random_features()])
     assert (velocity(released, conditions, 0.5) - velocity(paper, conditions, 0.5)).abs().max() > 0.01
 
 
 def test_guidance_is_linear_and_one_means_no_null_half() -> None:
     model = small()
-    conditions = model.condition([clip()])
+    conditions = model.condition([random_features()])
     at = {s: velocity(model, conditions, 0.5, s) for s in (0.0, 1.0, 2.0, 3.0)}
     torch.testing.assert_close(at[3.0] - at[2.0], at[1.0] - at[0.0], atol=1e-5, rtol=1e-4)
     null = conditions
@@ -122,7 +113,7 @@ def test_guidance_is_linear_and_one_means_no_null_half() -> None:
 
 def test_padding_is_masked_in_attention() -> None:
     model = small("mean", emotion="color")
-    conditions = model.condition([clip(9)])
+    conditions = model.condition([random_features(9)])
     changed = {}
     for name in ("semantic", "rhythm", "color"):
         tokens = getattr(conditions, name).tokens.clone()
@@ -133,7 +124,7 @@ def test_padding_is_masked_in_attention() -> None:
 
 def test_rhythm_tokens_carry_no_time_as_released() -> None:
     model = small()
-    conditions = model.condition([clip(30)])
+    conditions = model.condition([random_features(30)])
     shuffled = conditions.rhythm.tokens.clone()
     shuffled[:, :30] = shuffled[:, torch.randperm(30, generator=torch.Generator().manual_seed(2))]
     other = replace(conditions, rhythm=TokenSet(shuffled, conditions.rhythm.mask))
@@ -142,36 +133,36 @@ def test_rhythm_tokens_carry_no_time_as_released() -> None:
 
 def test_a_given_prediction_is_encoded_as_it_is() -> None:
     model = small()
-    features = [clip(9), clip(30, seed=1)]
+    features = [random_features(9), random_features(30, seed=1)]
     given = model.condition(features, predicted_rhythm=model.predict_rhythm(features).numpy())
     assert torch.equal(given.rhythm.tokens, model.condition(features).rhythm.tokens)
 
 
 def test_clips_longer_than_the_window_are_refused() -> None:
     with pytest.raises(ValueError, match="a window holds 30 s of features, got 31 s"):
-        small().condition([clip(31)])
+        small().condition([random_features(31)])
 
 
 def test_real_rhythm_must_fit_its_representation() -> None:
     with pytest.raises(ValueError, match="kind odf for 9 s cannot have the shape"):
-        small().condition([clip(9)], real_rhythm=[torch.zeros(9, 16)])
+        small().condition([random_features(9)], real_rhythm=[torch.zeros(9, 16)])
 
 
 @pytest.mark.parametrize(("kind", "rate", "bins"), [("mel", 8, 128), ("tempo", 32, 384)])
 def test_log_mel_and_tempogram_are_block_averaged(kind: str, rate: int, bins: int) -> None:
-    """Each cell of the 30 x 16 grid is the mean of its block; the clip is then standardised, padding included."""
-    raw: dict[str, Any] = json.loads((COMMITTED / "mini" / "model_config.json").read_text())
+    """Each cell of the 30 x 16 grid is the mean of its block; the clip is then standardized, padding included."""
+    raw = mini_config()
     raw["model"]["conditioning"]["configs"][0]["config"]["rhythm_type"] = kind
     model = DiffV2M(ModelConfig.from_dict(raw).with_predictor(32, 2), parts=("conditioner",)).eval()
     seconds = 9
     rhythm = torch.rand(rate * seconds, bins, generator=torch.Generator().manual_seed(3))
-    grid = model.rhythm_grid([clip(seconds)], [rhythm])[0]
+    grid = model.rhythm_planner.on_grid([random_features(seconds)], [rhythm])[0]
     assert grid.shape == (30, 16)
     width = bins // 16
     torch.testing.assert_close(grid[4, 5], rhythm[4 * rate : 5 * rate, 5 * width : 6 * width].mean())
     assert (grid[seconds:] == 0).all()
-    assert model.predict_rhythm([clip(seconds)]).shape == (1, 30, 16)
-    tokens = model.condition([clip(seconds)], real_rhythm=[rhythm]).rhythm.tokens[:, :30]
+    assert model.predict_rhythm([random_features(seconds)]).shape == (1, 30, 16)
+    tokens = model.condition([random_features(seconds)], real_rhythm=[rhythm]).rhythm.tokens[:, :30]
     encoder = model.conditioner["rhythm"]
     torch.testing.assert_close(tokens[0], encoder((grid - grid.mean()) / (grid.std() + 1e-6)))
 
@@ -191,5 +182,5 @@ def test_decoding_in_chunks_is_the_same() -> None:
 
 
 def test_pcm_is_at_full_scale_and_silence_stays_silent() -> None:
-    assert peak_normalised(torch.tensor([[0.1, -0.2]])).tolist() == [[16383, -32767]]
-    assert peak_normalised(torch.zeros(2, 3)).tolist() == [[0, 0, 0], [0, 0, 0]]
+    assert peak_normalized(torch.tensor([[0.1, -0.2]])).tolist() == [[16383, -32767]]
+    assert peak_normalized(torch.zeros(2, 3)).tolist() == [[0, 0, 0], [0, 0, 0]]

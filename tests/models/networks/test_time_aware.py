@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from typing import Any
 
@@ -14,20 +13,20 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 import models
-from models.bench import plainly
+from models.bench import with_null_half
 from models.config import ConfigError, ModelConfig
 from models.diffv2m import DiffV2M
 from models.features.motion import pace_curve
 from models.networks.conditioners import tokens_of_curve
 from models.networks.conditions import Conditions, TokenSet
 from models.networks.dit import patched, unpatched
-from tests.support.parity import COMMITTED
+from tests.support.dit_variants import mini_config
 
 SECONDS, FRAMES = 9, 40
 
 
 def small(**variant: Any) -> DiffV2M:
-    raw: dict[str, Any] = json.loads((COMMITTED / "mini" / "model_config.json").read_text())
+    raw = mini_config()
     raw["model"]["diffusion"]["config"] |= {"attention_weight_type": "FiLM", **variant}
     raw["predictor"] = {"width": 32, "depth": 2}
     torch.manual_seed(0)
@@ -85,7 +84,7 @@ def test_a_curve_changes_the_music_where_it_changes(patch: int, stride: int) -> 
 def test_guidance_takes_the_curve_away_in_its_null_half() -> None:
     model = small(curve={})
     conditions = model.condition([clip(model)])
-    both = plainly(conditions)
+    both = with_null_half(conditions)
     assert both.curve is not None
     assert both.curve[0].abs().sum() > 0
     assert both.curve[1].abs().sum() == 0

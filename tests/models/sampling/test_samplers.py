@@ -11,8 +11,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch import Tensor
 
-from models.networks.dit_block import SWITCH
-from models.sampling.samplers import SAMPLERS, Sampler, Velocity, _integral, alpha_sigma, crowded_times, even_times
+from models.networks.dit_block import BRANCH_SWITCH_T
+from models.sampling.samplers import (
+    SAMPLERS,
+    Sampler,
+    Velocity,
+    _integral,
+    alpha_sigma,
+    uniform_timesteps,
+    warped_timesteps,
+)
 
 
 def gaussian_velocity(mean: float, deviation: float):
@@ -29,10 +37,10 @@ def gaussian_velocity(mean: float, deviation: float):
 
 
 def test_released_schedule() -> None:
-    times = even_times(250)
+    times = uniform_timesteps(250)
     assert (times[0], len(times)) == (1.0, 250)
     assert times[-1] == pytest.approx(1 / 250)
-    assert int((torch.tensor(times) > SWITCH).sum()) == 200  # in the network's own precision
+    assert int((torch.tensor(times) > BRANCH_SWITCH_T).sum()) == 200  # in the network's own precision
 
 
 def test_one_step_from_pure_noise_gives_minus_the_velocity() -> None:
@@ -55,7 +63,7 @@ def test_steps_are_positive(sampler, steps: int) -> None:
 
 @given(st.integers(2, 300), st.one_of(st.none(), st.floats(0.01, 0.99)))
 def test_crowded_times_fall_from_1_and_meet_the_switch(steps: int, switch: float | None) -> None:
-    times = crowded_times(steps, switch)
+    times = warped_timesteps(steps, switch)
     assert len(times) == steps
     assert times[0] == 1
     assert all(before > after > 0 for before, after in itertools.pairwise(times))
@@ -71,8 +79,8 @@ def test_dpm_needs_far_fewer_steps_than_ddim() -> None:
     wanted = 3 + 0.5 * torch.linspace(-2, 2, 101, dtype=torch.float64)[None, None]
     exact = gaussian_velocity(3.0, 0.5)
     slow = error(SAMPLERS["ddim"], exact, 250, wanted)
-    assert error(SAMPLERS["dpm"], exact, 50, wanted) < slow
-    assert error(SAMPLERS["dpm"], exact, 100, wanted) < slow / 4
+    assert error(SAMPLERS["dpmpp_3m"], exact, 50, wanted) < slow
+    assert error(SAMPLERS["dpmpp_3m"], exact, 100, wanted) < slow / 4
 
 
 @pytest.mark.parametrize("steps", [1, 2, 3, 4])
@@ -83,8 +91,8 @@ def test_dpm_calls_the_network_once_a_step(steps: int) -> None:
         called.append(t)
         return gaussian_velocity(1.0, 0.5)(x, t)
 
-    assert torch.isfinite(SAMPLERS["dpm"](velocity, torch.randn(2, 3, 5), steps)).all()
-    assert called == pytest.approx(crowded_times(steps))
+    assert torch.isfinite(SAMPLERS["dpmpp_3m"](velocity, torch.randn(2, 3, 5), steps)).all()
+    assert called == pytest.approx(warped_timesteps(steps))
 
 
 def test_dpm_is_exact_for_predictions_that_are_quadratic_in_lambda() -> None:
@@ -106,11 +114,11 @@ def test_no_step_looks_back_over_the_switch() -> None:
     above, below = gaussian_velocity(3.0, 0.5), gaussian_velocity(-1.0, 0.8)
 
     def velocity(x: Tensor, t: float) -> Tensor:
-        return above(x, t) if t > SWITCH else below(x, t)
+        return above(x, t) if t > BRANCH_SWITCH_T else below(x, t)
 
     noise = torch.linspace(-2, 2, 101, dtype=torch.float64)[None, None]
-    wanted = SAMPLERS["dpm"](velocity, noise, 4000, SWITCH)
-    told, untold = (error(SAMPLERS["dpm"], velocity, 100, wanted, switch) for switch in (SWITCH, None))
+    wanted = SAMPLERS["dpmpp_3m"](velocity, noise, 4000, BRANCH_SWITCH_T)
+    told, untold = (error(SAMPLERS["dpmpp_3m"], velocity, 100, wanted, switch) for switch in (BRANCH_SWITCH_T, None))
     assert told < error(SAMPLERS["ddim"], velocity, 250, wanted)
     assert told < untold / 2
 

@@ -1,4 +1,4 @@
-"""The corpus's pictures: deterministic, edited to the music, warm or cold as their mood says."""
+"""The pictures of the corpus: deterministic, edited to the music, and warm or cold according to their mood."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from models.synthetic import FPS, caption, compose, edit, frames, scene_caption, scene_captions, stream
-from models.synthetic.film.film import content_difference
+from models.synthetic.film.editing import content_difference
 from models.synthetic.film.picture import KINDS, painter
 from models.synthetic.film.plan import Film, Scene
 
@@ -38,7 +38,7 @@ def test_every_kind_draws_any_size_and_moves(kind: str, size: tuple[int, int]) -
     assert draw(1.0, 1.0, 1.0).mean() > pictures[0].mean()
 
 
-def test_cuts_follow_the_music() -> None:
+def test_most_cuts_lie_on_accents() -> None:
     on_accents = on_downbeats = cuts = accents = seconds = 0
     for seed in range(120):
         piece = compose(seed, 24.0)
@@ -76,7 +76,7 @@ def test_scenes_are_on_frames_without_gaps_and_not_short() -> None:
         assert all(a.kind != b.kind for a, b in itertools.pairwise(film.scenes))
 
 
-def test_neighbouring_scenes_differ_and_neighbouring_frames_do_not() -> None:
+def test_neighboring_scenes_differ_and_neighboring_frames_do_not() -> None:
     film = next(f for f in map(film_of, range(20)) if len(f.cuts) > 6)
     pictures = list(frames(film, 96, 54))
     differences = np.array([content_difference(a, b) for a, b in itertools.pairwise(pictures)])
@@ -85,8 +85,8 @@ def test_neighbouring_scenes_differ_and_neighbouring_frames_do_not() -> None:
     assert (np.delete(differences, cuts) > 27).mean() < 0.01
 
 
-def test_colors_tell_the_mood() -> None:
-    """Of the clear moods, warm films are redder and brighter than cold ones, every one of them."""
+def test_colors_show_the_mood() -> None:
+    """Every film of a clearly warm mood is redder and brighter than every film of a clearly cold mood."""
     warm, cold = [], []
     for seed in range(60):
         film = film_of(seed, 6.0)
@@ -111,7 +111,7 @@ def test_energetic_films_pulse_on_beats_and_move_more() -> None:
     assert np.mean([len(f.cuts) for f in wild]) > np.mean([len(f.cuts) for f in calm])
 
 
-def test_captions_tell_what_is_seen() -> None:
+def test_captions_describe_the_picture() -> None:
     films = [film_of(seed, 8.0) for seed in range(40)]
     lines = [caption(film) for film in films]
     assert lines == [caption(film) for film in films]

@@ -1,4 +1,4 @@
-"""The corpus's music: deterministic, clean, in its key and time, and its truth is heard in the sound."""
+"""The music of the corpus: deterministic, clean, in its key and tempo, and its truth is found in its sound."""
 
 from __future__ import annotations
 
@@ -30,25 +30,25 @@ def clip(seed: int) -> tuple[Piece, npt.NDArray[np.float32]]:
 
 
 def spectrogram(sound: npt.NDArray[np.float32], size: int, hop: int) -> Curve:
-    """Magnitudes [frames, bins] of windows that lie around each hop."""
+    """Returns magnitudes [frames, bins] of windows around each hop."""
     windows = np.lib.stride_tricks.sliding_window_view(np.pad(sound, size // 2), size)[::hop]
     return np.abs(np.fft.rfft(windows * np.hanning(size).astype(np.float32), axis=1))
 
 
 def onset_strength(stereo: npt.NDArray[np.float32]) -> Curve:
-    """Spectral flux of log magnitudes, a hundred values a second."""
+    """Returns the spectral flux of log magnitudes, a hundred values per second."""
     levels = np.log1p(0.5 * spectrogram(stereo.mean(0), 1024, RATE // FLUX_RATE))
     return np.append(0.0, np.maximum(np.diff(levels, axis=0), 0).sum(1))
 
 
 def heard_key(stereo: npt.NDArray[np.float32]) -> tuple[int, str]:
-    """The key whose profile is most like the chroma."""
+    """Returns the key whose profile is most similar to the chroma."""
     magnitudes = spectrogram(stereo.mean(0), 16384, 8192)
     hertz = np.fft.rfftfreq(16384, 1 / RATE)
-    heard = (hertz > 60) & (hertz < 1000)
-    classes = np.round(12 * np.log2(hertz[heard] / 440) + 69).astype(int) % 12
+    audible = (hertz > 60) & (hertz < 1000)
+    classes = np.round(12 * np.log2(hertz[audible] / 440) + 69).astype(int) % 12
     chroma = np.zeros(12)
-    np.add.at(chroma, classes, np.sqrt((magnitudes**2).sum(0)[heard]))
+    np.add.at(chroma, classes, np.sqrt((magnitudes**2).sum(0)[audible]))
     fits = {
         (key, mode): np.corrcoef(np.roll(profile, key), chroma)[0, 1]
         for key, (mode, profile) in itertools.product(range(12), PROFILES.items())
@@ -76,7 +76,7 @@ def test_sound_is_clean() -> None:
 
 @pytest.mark.parametrize("instrument", TIMBRES)
 def test_tones_are_in_tune(instrument: str) -> None:
-    """The strongest partial of a long stretch is a harmonic of the pitch, within three cents."""
+    """The strongest partial of a long tone is a harmonic of the pitch, within three cents."""
     sound = tone(instrument, 57, 1, RATE)[: RATE // 2]
     spectrum = np.abs(np.fft.rfft(sound * np.hanning(len(sound)), 8 * RATE))
     first = spectrum[8 * 200 : 8 * 240]
@@ -85,7 +85,7 @@ def test_tones_are_in_tune(instrument: str) -> None:
 
 
 def test_stereo_is_panned_by_loudness_alone() -> None:
-    """A piece of one instrument is the same on both sides but for its level."""
+    """A piece of one instrument is the same on both sides, except for its level."""
     piece, _ = clip(SEEDS[0])
     alone = Piece(**{**vars(piece), "hits": (), "notes": tuple(n for n in piece.notes if n.instrument == "sub")[:3]})
     if not alone.notes:
@@ -114,7 +114,7 @@ def test_accents_come_irregularly_every_few_seconds() -> None:
     assert np.std(gaps) > 0.4
 
 
-def test_beats_return_in_the_onsets() -> None:
+def test_beats_are_found_in_the_onsets() -> None:
     correlations = []
     for seed in SEEDS:
         piece, sound = clip(seed)
@@ -129,19 +129,19 @@ def test_beats_return_in_the_onsets() -> None:
     assert min(correlations) > 0.25
 
 
-def test_key_is_heard() -> None:
+def test_the_key_is_found_in_the_sound() -> None:
     right = [heard_key(clip(seed)[1]) == (clip(seed)[0].key, clip(seed)[0].mode) for seed in SEEDS]
     assert np.mean(right) >= 0.75
 
 
 def test_mood_goes_with_mode_tempo_and_timbre() -> None:
     pieces = [compose(seed, 8.0) for seed in range(200)]
-    warm = [p for p in pieces if p.mood.pole == 1]
-    cold = [p for p in pieces if p.mood.pole == -1]
+    warm = [p for p in pieces if p.mood.label == 1]
+    cold = [p for p in pieces if p.mood.label == -1]
     assert all(p.mode == "major" and p.tempo > 110 and p.mood.warmth > 0.8 for p in warm)
     assert all(p.mode == "minor" and p.tempo < 95 and p.mood.warmth < 0.2 for p in cold)
     assert 0.4 < (len(warm) + len(cold)) / len(pieces) < 0.6
-    between = [p for p in pieces if p.mood.pole == 0]
+    between = [p for p in pieces if p.mood.label == 0]
     assert np.corrcoef([p.mood.warmth for p in between], [p.mode == "major" for p in between])[0, 1] > 0.2
     assert len({p.style for p in pieces}) >= 6
     assert {p.key for p in pieces} == set(range(12))

@@ -1,4 +1,4 @@
-"""The loop: nothing that ends it changes what it computes, and what is on the disk is always whole."""
+"""The training loop: interruptions do not change what it computes, and the files on the disk are always complete."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ from typing import Any
 import pytest
 import torch
 
-from models.training.checkpoints import BEFORE, LATEST, TrainingError
-from models.training.sharding import Worker
+from models.training.checkpoints import LATEST, PREVIOUS, TrainingError
+from models.training.sharding import TrainingWorker
 from models.training.trainer import LoopConfig, Trainer
-from tests.support.training_parts import Line, line_batches
+from tests.support.training_parts import LinearTask, linear_batches
 
 ROOT = Path(__file__).parents[3]
 CONFIG = LoopConfig(steps=60, rate=1e-2, warmup=5, checkpoint_every=9)
@@ -30,17 +30,17 @@ import sys, time, torch
 from pathlib import Path
 torch.set_num_threads(1)
 from models.training.trainer import LoopConfig, Trainer
-from tests.support.training_parts import Line, line_batches
+from tests.support.training_parts import LinearTask, linear_batches
 def slowly(step):
     time.sleep(0.02)
-    return line_batches(step)
+    return linear_batches(step)
 config = LoopConfig(steps=60, rate=1e-2, warmup=5, checkpoint_every=9)
-Trainer(Line(), slowly, config, Path(sys.argv[1]), identity={"a": 1}).run()
+Trainer(LinearTask(), slowly, config, Path(sys.argv[1]), identity={"a": 1}).run()
 """
 
 
 def trained(folder: Path, config: LoopConfig = CONFIG, **options: Any) -> Trainer:
-    trainer = Trainer(Line(), line_batches, config, folder, identity={"a": 1}, **options)
+    trainer = Trainer(LinearTask(), linear_batches, config, folder, identity={"a": 1}, **options)
     trainer.run()
     return trainer
 
@@ -53,29 +53,29 @@ def losses(folder: Path) -> list[dict[str, float]]:
 pytestmark = pytest.mark.usefixtures("one_thread")
 
 
-def test_killed_in_the_middle_it_ends_like_one_that_was_left_alone(tmp_path: Path):
+def test_a_killed_training_resumes_with_the_same_losses_and_weights(tmp_path: Path):
     whole = trained(tmp_path / "whole")
     broken = tmp_path / "broken"
     process = subprocess.Popen([sys.executable, "-c", SLOW, str(broken)], cwd=ROOT)
     try:
         deadline = time.monotonic() + 60
-        while not (broken / BEFORE).is_file() and time.monotonic() < deadline:
+        while not (broken / PREVIOUS).is_file() and time.monotonic() < deadline:
             time.sleep(0.005)
     finally:
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
-    assert (broken / BEFORE).is_file()
-    resumed = Trainer(Line(), line_batches, CONFIG, broken, identity={"a": 1})
+    assert (broken / PREVIOUS).is_file()
+    resumed = Trainer(LinearTask(), linear_batches, CONFIG, broken, identity={"a": 1})
     assert 0 < resumed.step < 60
     resumed.run()
     assert losses(broken) == losses(tmp_path / "whole")
     assert [line["step"] for line in losses(broken)] == [20, 40, 60]
-    for name, value in whole.learned.items():
-        assert torch.equal(value, resumed.learned[name])
+    for name, value in whole.trained.items():
+        assert torch.equal(value, resumed.trained[name])
         assert torch.equal(whole.average[name], resumed.average[name])
 
 
-def test_pieces_of_time_are_one_training(tmp_path: Path, monkeypatch):
+def test_calls_with_a_time_limit_make_one_training(tmp_path: Path, monkeypatch):
     trained(tmp_path / "whole")
     ticks = itertools.count()
     monkeypatch.setattr(time, "monotonic", lambda: float(next(ticks)))
@@ -86,38 +86,38 @@ def test_pieces_of_time_are_one_training(tmp_path: Path, monkeypatch):
     assert losses(tmp_path / "pieces") == losses(tmp_path / "whole")
 
 
-def test_loss_that_is_no_number_keeps_the_last_checkpoint(tmp_path: Path):
+def test_a_loss_that_is_not_finite_keeps_the_last_checkpoint(tmp_path: Path):
     def poisoned(step: int) -> torch.Tensor:
-        return line_batches(step) * (math.nan if step == 20 else 1)
+        return linear_batches(step) * (math.nan if step == 20 else 1)
 
     with pytest.raises(TrainingError, match=r"^the loss is nan at step 20; lower the learning rate \(.*\) .*kept$"):
-        Trainer(Line(), poisoned, CONFIG, tmp_path, identity={"a": 1}).run()
-    again = Trainer(Line(), line_batches, CONFIG, tmp_path, identity={"a": 1})
+        Trainer(LinearTask(), poisoned, CONFIG, tmp_path, identity={"a": 1}).run()
+    again = Trainer(LinearTask(), linear_batches, CONFIG, tmp_path, identity={"a": 1})
     assert again.step == 18
-    assert all(value.isfinite().all() for value in again.learned.values())
+    assert all(value.isfinite().all() for value in again.trained.values())
 
 
-def test_gradient_that_is_no_number_moves_no_weight(tmp_path: Path):
-    class Root(Line):
+def test_a_gradient_that_is_not_finite_changes_no_weight(tmp_path: Path):
+    class Root(LinearTask):
         def forward(self, batch: torch.Tensor, step: int) -> dict[str, torch.Tensor]:
             return {"loss": (self.layer(batch) * (step < 3)).square().sum().sqrt()}
 
     with pytest.raises(TrainingError, match="the gradient is nan at step 3"):
-        Trainer(Root(), line_batches, CONFIG, tmp_path).run()
+        Trainer(Root(), linear_batches, CONFIG, tmp_path).run()
     assert not (tmp_path / LATEST).exists()
 
 
 @pytest.mark.parametrize("wrapped", [False, True])
-def test_full_disk_is_one_line_and_both_checkpoints_stay(tmp_path: Path, monkeypatch, wrapped: bool):
+def test_a_full_disk_is_one_line_of_error_and_both_checkpoints_stay(tmp_path: Path, monkeypatch, wrapped: bool):
     trained(tmp_path, LoopConfig(steps=18, checkpoint_every=9))
-    kept = {name: (tmp_path / name).read_bytes() for name in (LATEST, BEFORE)}
+    kept = {name: (tmp_path / name).read_bytes() for name in (LATEST, PREVIOUS)}
 
     def full(*_: Any) -> None:
         try:
             raise OSError(errno.ENOSPC, "No space left on device")
-        except OSError as fault:
+        except OSError as error:
             if wrapped:
-                raise RuntimeError("PytorchStreamWriter failed writing file data/0\nmore") from fault
+                raise RuntimeError("PytorchStreamWriter failed writing file data/0\nmore") from error
             raise
 
     monkeypatch.setattr(torch, "save", full)
@@ -125,68 +125,68 @@ def test_full_disk_is_one_line_and_both_checkpoints_stay(tmp_path: Path, monkeyp
         TrainingError, match=r"cannot write a checkpoint to .*: the disk is full; the one before is kept"
     ):
         trained(tmp_path, LoopConfig(steps=27, checkpoint_every=9))
-    assert {name: (tmp_path / name).read_bytes() for name in (LATEST, BEFORE)} == kept
+    assert {name: (tmp_path / name).read_bytes() for name in (LATEST, PREVIOUS)} == kept
     assert not (tmp_path / f"{LATEST}.writing").exists()
 
 
-def test_log_that_cannot_be_written_is_one_line(tmp_path: Path):
+def test_losses_that_cannot_be_written_are_one_line_of_error(tmp_path: Path):
     (tmp_path / "losses.jsonl").mkdir()
     with pytest.raises(TrainingError, match="cannot write losses to"):
         trained(tmp_path)
 
 
-def test_half_a_checkpoint_is_passed_over(tmp_path: Path):
+def test_a_truncated_checkpoint_is_skipped(tmp_path: Path):
     trained(tmp_path, LoopConfig(steps=18, checkpoint_every=9))
     data = (tmp_path / LATEST).read_bytes()
     (tmp_path / LATEST).write_bytes(data[: len(data) // 2])
-    good = (tmp_path / BEFORE).read_bytes()
-    trainer = Trainer(Line(), line_batches, CONFIG, tmp_path, identity={"a": 1})
+    good = (tmp_path / PREVIOUS).read_bytes()
+    trainer = Trainer(LinearTask(), linear_batches, CONFIG, tmp_path, identity={"a": 1})
     assert trainer.step == 9
     assert not (tmp_path / LATEST).exists()
-    assert (tmp_path / BEFORE).read_bytes() == good
+    assert (tmp_path / PREVIOUS).read_bytes() == good
 
 
-def test_no_checkpoint_that_can_be_read(tmp_path: Path):
+def test_a_folder_without_a_readable_checkpoint_is_refused(tmp_path: Path):
     (tmp_path / LATEST).write_bytes(b"")
     with pytest.raises(TrainingError, match=r"no checkpoint in .* can be read"):
         trained(tmp_path)
 
 
-def test_other_data_seed_or_batch_is_another_training(tmp_path: Path):
+def test_other_data_seed_or_batch_size_is_another_training(tmp_path: Path):
     trained(tmp_path)
     with pytest.raises(TrainingError, match="holds a training with another a, b: choose"):
-        Trainer(Line(), line_batches, CONFIG, tmp_path, identity={"a": 2, "b": 1})
+        Trainer(LinearTask(), linear_batches, CONFIG, tmp_path, identity={"a": 2, "b": 1})
     with pytest.raises(TrainingError, match="keep seed and batch"):
         trained(tmp_path, LoopConfig(steps=60, seed=1))
 
 
-def test_worker_that_does_not_write_leaves_nothing(tmp_path: Path):
-    trained(tmp_path / "none", worker=Worker(number=1, count=1))
+def test_only_the_first_worker_writes_files(tmp_path: Path):
+    trained(tmp_path / "none", worker=TrainingWorker(number=1, count=1))
     assert not (tmp_path / "none").exists()
 
 
-def test_watcher_hears_losses_and_samples_with_the_average(tmp_path: Path):
-    class Notes:
+def test_listener_receives_losses_and_samples_with_the_average(tmp_path: Path):
+    class Recorder:
         def __init__(self) -> None:
-            self.told: list[int] = []
+            self.steps: list[int] = []
             self.sampled: list[tuple[int, bool]] = []
 
-        def scalars(self, step: int, values: Any) -> None:
-            self.told.append(step)
+        def on_losses(self, step: int, values: Any) -> None:
+            self.steps.append(step)
 
-        def sample(self, step: int) -> None:
+        def on_sample(self, step: int) -> None:
             weight = trainer.task.layer.weight  # type: ignore[union-attr]
             self.sampled.append((step, torch.equal(weight, trainer.average["layer.weight"])))
 
-    notes = Notes()
+    recorder = Recorder()
     config = LoopConfig(steps=60, sample_every=30)
-    trainer = Trainer(Line(), line_batches, config, tmp_path, watcher=notes)
+    trainer = Trainer(LinearTask(), linear_batches, config, tmp_path, listener=recorder)
     trainer.run()
-    assert notes.told == [20, 40, 60]
-    assert notes.sampled == [(30, True), (60, True)]
+    assert recorder.steps == [20, 40, 60]
+    assert recorder.sampled == [(30, True), (60, True)]
 
 
-def test_rate_grows_then_falls_by_a_cosine():
+def test_the_learning_rate_rises_then_falls_as_a_cosine():
     config = LoopConfig(steps=110, rate=1.0, rate_end=0.1, warmup=10)
     assert config.rate_at(0) == pytest.approx(0.1)
     assert config.rate_at(10) == pytest.approx(1.0)
@@ -194,16 +194,16 @@ def test_rate_grows_then_falls_by_a_cosine():
     assert config.rate_at(110) == pytest.approx(0.1)
 
 
-def test_a_line_tells_where_the_time_goes(tmp_path: Path):
+def test_a_line_of_losses_has_the_seconds_of_each_phase(tmp_path: Path):
     trained(tmp_path)
     line = json.loads((tmp_path / "losses.jsonl").read_text().splitlines()[-1])
     parts = [line[f"seconds_{name}"] for name in ("data", "forward", "backward", "update")]
     assert 0 < sum(parts) <= line["seconds_per_step"] + 1e-3
 
 
-def test_workers_that_begin_at_other_steps_are_refused(tmp_path: Path):
-    class Apart(Worker):
-        def summed(self, tensors):
+def test_workers_that_begin_at_different_steps_are_refused(tmp_path: Path):
+    class Apart(TrainingWorker):
+        def sum_over_workers(self, tensors):
             for tensor in tensors:
                 tensor += 20.0  # the other worker has done 20 steps
 

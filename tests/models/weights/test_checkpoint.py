@@ -1,4 +1,4 @@
-"""Checkpoints: both file formats, and one clear line for each way to be wrong."""
+"""Checkpoints: both file formats, and one clear line of error for each problem."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from safetensors.torch import save_file
 
 import models
 from models.config import ConfigError
-from models.weights.checkpoint import CheckpointError, digest, open_checkpoint, ours, released
+from models.weights.checkpoint import CheckpointError, checkpoint_digest, open_checkpoint, own_name, released_name
 from tests.support.parity import COMMITTED
 
 MINI = COMMITTED / "mini"
@@ -23,7 +23,7 @@ NORM = "diffusion.model.model.transformer.layers.1.ff_norm.gamma"
 
 @pytest.fixture
 def edited(tmp_path: Path) -> Callable[[Callable[[dict[str, Any]], object]], Path]:
-    """The mini checkpoint with its tensors edited, in a folder of its own."""
+    """Returns a function that writes the mini checkpoint with changed tensors to a folder."""
 
     def edit(change: Callable[[dict[str, Any]], object]) -> Path:
         content = torch.load(MINI / "model.ckpt", weights_only=True)
@@ -47,7 +47,7 @@ def edited(tmp_path: Path) -> Callable[[Callable[[dict[str, Any]], object]], Pat
         (lambda t: [t.pop(n) for n in list(t) if "extractor" in n], "missing .*extractor"),
     ],
 )
-def test_every_tensor_is_accounted_for(edited: Any, change: Any, line: str) -> None:
+def test_every_tensor_is_checked(edited: Any, change: Any, line: str) -> None:
     with pytest.raises(CheckpointError, match=line):
         models.load_model(edited(change), parts=("conditioner",))
 
@@ -56,7 +56,7 @@ def test_every_tensor_is_accounted_for(edited: Any, change: Any, line: str) -> N
     "fusion", ["FiLM_choose", "FiLM", "preFiLM", "preFiLM_gate", "gate", "choose", "none", "only_clip", "mean"]
 )
 def test_every_fusion_goes_to_a_file_and_back(tmp_path: Path, fusion: str) -> None:
-    """A file in the released layout, with the names and shapes that the released code gives each fusion."""
+    """A file in the released layout has the names and shapes that the released code gives each fusion."""
     content = torch.load(MINI / "model.ckpt", weights_only=True)
     tensors, cond, width = content["state_dict"], 32, 64
     for name in [n for n in tensors if "FiLM" in n or "t_linear" in n]:
@@ -82,7 +82,7 @@ def test_every_fusion_goes_to_a_file_and_back(tmp_path: Path, fusion: str) -> No
     assert model.config.width == width
 
 
-def test_ema_must_be_there_to_be_asked_for(edited: Any) -> None:
+def test_ema_weights_must_exist_to_be_loaded(edited: Any) -> None:
     folder = edited(lambda t: [t.pop(n) for n in list(t) if "ema_model" in n])
     assert models.load_model(folder, parts=("dit",)).config.width == 64
     with pytest.raises(CheckpointError, match="ema_model"):
@@ -95,11 +95,11 @@ def test_safetensors_is_the_same_model(tmp_path: Path) -> None:
     shutil.copy(MINI / "model_config.json", tmp_path)
     a, b = models.load_model(MINI), models.load_model(tmp_path / "model.safetensors")
     assert all(torch.equal(x, y) for x, y in zip(a.state_dict().values(), b.state_dict().values(), strict=True))
-    assert digest(MINI) != digest(tmp_path)
-    assert digest(tmp_path) == digest(tmp_path / "model.safetensors")
+    assert checkpoint_digest(MINI) != checkpoint_digest(tmp_path)
+    assert checkpoint_digest(tmp_path) == checkpoint_digest(tmp_path / "model.safetensors")
 
 
-def test_the_configuration_inside_the_file_serves_where_none_lies_beside(tmp_path: Path) -> None:
+def test_the_configuration_inside_a_file_is_used_if_none_is_beside_it(tmp_path: Path) -> None:
     shutil.copy(MINI / "model.ckpt", tmp_path / "weights.ckpt")
     assert open_checkpoint(tmp_path / "weights.ckpt").config == open_checkpoint(MINI).config
 
@@ -110,7 +110,7 @@ def test_released_file_names_are_found(tmp_path: Path) -> None:
     assert open_checkpoint(tmp_path).path.name == "model_odf.ckpt"
 
 
-def test_unusable_files(tmp_path: Path) -> None:
+def test_unusable_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="no weights at"):
         open_checkpoint(tmp_path / "absent")
     with pytest.raises(CheckpointError, match="0 files named"):
@@ -124,7 +124,7 @@ def test_unusable_files(tmp_path: Path) -> None:
 
 
 class Payload:
-    """Unpickling this would write a file."""
+    """An object that writes a file when it is unpickled."""
 
     def __init__(self, target: Path) -> None:
         self.target = target
@@ -151,7 +151,7 @@ def test_a_checkpoint_never_runs_code(tmp_path: Path) -> None:
         (lambda c: c["model"]["diffusion"].update(config=[]), "expected a Diff-V2M model_config.json"),
     ],
 )
-def test_configurations_that_cannot_be_built(tmp_path: Path, change: Any, line: str) -> None:
+def test_configurations_that_cannot_be_built_are_refused(tmp_path: Path, change: Any, line: str) -> None:
     raw = json.loads((MINI / "model_config.json").read_text())
     change(raw)
     shutil.copy(MINI / "model.ckpt", tmp_path)
@@ -160,7 +160,7 @@ def test_configurations_that_cannot_be_built(tmp_path: Path, change: Any, line: 
         open_checkpoint(tmp_path)
 
 
-def test_names_go_both_ways() -> None:
+def test_names_are_translated_both_ways() -> None:
     for name in torch.load(MINI / "model.ckpt", weights_only=True)["state_dict"]:
         if name.startswith("diffusion.model.model."):
-            assert released("dit", ours(name.removeprefix("diffusion.model.model."))) == name
+            assert released_name("dit", own_name(name.removeprefix("diffusion.model.model."))) == name

@@ -14,14 +14,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from models.weights.source import TINY
-from pipeline.datasets.builder import STAGES, PrepareSettings, prepare, videos
+from pipeline.datasets.builder import STAGES, PrepareSettings, list_videos, prepare
 from pipeline.datasets.dataset import Dataset, DatasetError, read_settings, read_shards
 from pipeline.discovery import SourceError
 from pipeline.storage.storage import Storage
-from stages.cut_segments import samples_of
-from tests.stages.test_extract_audio import first_loud
-from tests.support.inline import Told, prepare_inline
-from tests.support.sounds import write_clicking
+from stages.cut_segments import decode_flac
+from tests.support.inline import prepare_inline
+from tests.support.listener import RecordedProgress
+from tests.support.sounds import first_loud, write_clicking
 from tests.support.videos import cut_in_half, gray, write_video
 
 
@@ -39,12 +39,12 @@ def source(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_videos_become_segments(source: Path, tmp_path: Path) -> None:
     """The one test with Ray."""
-    out, told = Storage.open(tmp_path / "set"), Told()
-    summary = prepare([str(source)], out, PrepareSettings(codec=TINY), told)
+    out, listener = Storage.open(tmp_path / "set"), RecordedProgress()
+    summary = prepare([str(source)], out, PrepareSettings(codec=TINY), listener)
     assert (summary.total, summary.done, summary.skipped, summary.segments) == (6, 4, 0, 4)
     why = {Path(row["uri"]).name: (row["stage"], row["error_type"]) for row in summary.failures}
     assert why == {"mute.mp4": ("listen", "NoAudio"), "half.mp4": ("decode", "Truncated")}
-    assert told.counts == dict.fromkeys(STAGES, 6)
+    assert listener.counts == dict.fromkeys(STAGES, 6)
     assert set(summary.seconds) == set(STAGES)
     assert summary.music == pytest.approx(22, abs=0.1)
     dataset = Dataset.open(out.url, tmp_path / "cache")
@@ -53,7 +53,7 @@ def test_videos_become_segments(source: Path, tmp_path: Path) -> None:
     for index in range(len(dataset)):
         segment = dataset.segment(index)
         number = int(Path(segment["uri"]).stem)
-        assert first_loud(samples_of(segment["sound"])) == pytest.approx(1 + number / 10, abs=0.005)
+        assert first_loud(decode_flac(segment["sound"])) == pytest.approx(1 + number / 10, abs=0.005)
         np.testing.assert_allclose(segment["cuts"], [2 + number / 2], atol=0.05)
         assert segment["latents"].shape == (64, segment["curve"].shape[1])
 
@@ -70,7 +70,7 @@ def test_a_killed_run_goes_on(source: Path, tmp_path: Path) -> None:
         child.send_signal(signal.SIGKILL)
         child.wait()
     done = {item for shard in read_shards(out) for item in shard.items}
-    summary, told = prepare_inline(str(source), out.url)
+    summary, listener = prepare_inline(str(source), out.url)
     assert summary.skipped == len(done)
     assert summary.skipped >= 2
     assert summary.done >= 1
@@ -81,8 +81,8 @@ def test_a_killed_run_goes_on(source: Path, tmp_path: Path) -> None:
     assert found == ["0.mp4", "1.mp4", "2.mp4", "3.mp4"]
     # Once more: nothing is left, and nothing is written.
     before = {file.name: file.modified for file in out.files()}
-    summary, told = prepare_inline(str(source), out.url)
-    assert (told.total, summary.skipped, len(summary.failures)) == (0, 4, 2)
+    summary, listener = prepare_inline(str(source), out.url)
+    assert (listener.total, summary.skipped, len(summary.failures)) == (0, 4, 2)
     assert {file.name: file.modified for file in out.files()} == before
     with pytest.raises(DatasetError, match=r"other settings.*codec None"):
         prepare_inline(str(source), out.url, PrepareSettings(codec=TINY))
@@ -93,12 +93,12 @@ def test_a_video_is_taken_once_and_names_may_repeat_in_other_sources(source: Pat
     other = tmp_path / "other"
     other.mkdir()
     write_video(other / "mute.mp4", [gray(i) for i in range(30)])
-    assert videos([str(source), str(source / "mute.mp4"), str(other)], out).num_rows == 7
-    assert videos([str(source), str(other)], out, limit=2).num_rows == 2
+    assert list_videos([str(source), str(source / "mute.mp4"), str(other)], out).num_rows == 7
+    assert list_videos([str(source), str(other)], out, limit=2).num_rows == 2
     with pytest.raises(SourceError, match="no source given"):
-        videos([], out)
+        list_videos([], out)
     with pytest.raises(SourceError, match=r"would be scored again|inside"):
-        videos([str(tmp_path)], out)
+        list_videos([str(tmp_path)], out)
 
 
 def test_held_out_clips_are_refused_wherever_they_lie(tmp_path: Path) -> None:
@@ -109,13 +109,13 @@ def test_held_out_clips_are_refused_wherever_they_lie(tmp_path: Path) -> None:
     pq.write_table(pa.table(table), deep / "truth.parquet")
     for source in (tmp_path / "set", deep, deep / "clip_010000.mp4"):
         with pytest.raises(SourceError, match="held out for evaluation"):
-            videos([str(source)], Storage.open(tmp_path / "out"))
+            list_videos([str(source)], Storage.open(tmp_path / "out"))
     pq.write_table(pa.table(table | {"held_out": [False]}), deep / "truth.parquet")
-    assert videos([str(deep)], Storage.open(tmp_path / "out")).num_rows == 1
+    assert list_videos([str(deep)], Storage.open(tmp_path / "out")).num_rows == 1
 
 
 def test_names_that_only_scoring_would_write_twice_are_no_matter(tmp_path: Path) -> None:
     for name in ("a.mp4", "a.mov"):
         (tmp_path / "in").mkdir(exist_ok=True)
         (tmp_path / "in" / name).write_bytes(name.encode())
-    assert videos([str(tmp_path / "in")], Storage.open(tmp_path / "out")).num_rows == 2
+    assert list_videos([str(tmp_path / "in")], Storage.open(tmp_path / "out")).num_rows == 2

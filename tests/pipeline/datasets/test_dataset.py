@@ -10,11 +10,11 @@ import numpy as np
 import pytest
 
 from pipeline.datasets.dataset import FAILURES, MANIFEST, Dataset, DatasetError, read_failures, read_shards
-from pipeline.datasets.writer import ITEMS_AT_RISK, Shards
+from pipeline.datasets.writer import ITEMS_AT_RISK, DatasetWriter
 from pipeline.storage.storage import Storage
 from stages.contracts import rows_of
-from stages.cut_segments import samples_of
-from tests.conftest import Bucket
+from stages.cut_segments import decode_flac
+from tests.support.s3 import Bucket
 from tests.support.segment_tables import SETTINGS, segments
 
 
@@ -34,15 +34,15 @@ def storage(tmp_path: Path) -> Storage:
 
 
 @pytest.fixture
-def shards(storage: Storage) -> Shards:
-    return Shards(storage, SETTINGS)
+def writer(storage: Storage) -> DatasetWriter:
+    return DatasetWriter(storage, SETTINGS)
 
 
-def test_what_is_written_is_read(storage: Storage, shards: Shards, tmp_path: Path) -> None:
+def test_what_is_written_is_read(storage: Storage, writer: DatasetWriter, tmp_path: Path) -> None:
     tables = [segments(name, count) for name, count in (("a", 2), ("b", 1), ("c", 3))]
     for table in tables:
-        shards.add(table)
-    shards.flush()
+        writer.add(table)
+    writer.flush()
     dataset = Dataset.open(storage.url, tmp_path / "cache")
     assert len(dataset) == 6
     assert dataset.seconds == pytest.approx(6 * 2.9)
@@ -54,14 +54,14 @@ def test_what_is_written_is_read(storage: Storage, shards: Shards, tmp_path: Pat
         for name, value in wanted[number].items():
             np.testing.assert_array_equal(row[name], value, strict=isinstance(value, np.ndarray))
     assert list(dataset.segment(2, ["uri", "curve"])) == ["uri", "curve"]
-    assert samples_of(dataset.segment(0)["sound"]).shape == (64, 2)
+    assert decode_flac(dataset.segment(0)["sound"]).shape == (64, 2)
     with pytest.raises(IndexError):
         dataset.segment(6)
 
 
-def test_a_dataset_travels_and_is_read_from_its_cache(storage: Storage, shards: Shards, tmp_path: Path) -> None:
-    shards.add(segments("a"))
-    shards.flush()
+def test_a_dataset_travels_and_is_read_from_its_cache(storage: Storage, writer: DatasetWriter, tmp_path: Path) -> None:
+    writer.add(segments("a"))
+    writer.flush()
     dataset = Dataset.open(storage.url, tmp_path / "cache")
     first = dataset.segment(1)
     for shard in read_shards(storage):
@@ -71,37 +71,37 @@ def test_a_dataset_travels_and_is_read_from_its_cache(storage: Storage, shards: 
     assert not first["mel"].flags.writeable
 
 
-def test_an_empty_dataset_is_one(storage: Storage, shards: Shards, tmp_path: Path) -> None:
+def test_an_empty_dataset_is_one(storage: Storage, writer: DatasetWriter, tmp_path: Path) -> None:
     dataset = Dataset.open(storage.url, tmp_path / "cache")
     assert (len(dataset), dataset.seconds, dataset.failures()) == (0, 0.0, [])
 
 
-def test_shards_are_written_as_they_fill_and_at_least_every_few_videos(storage: Storage, shards: Shards) -> None:
+def test_shards_are_written_as_they_fill_and_at_least_every_few_videos(storage: Storage, writer: DatasetWriter) -> None:
     for number in range(ITEMS_AT_RISK + 1):
-        shards.add(segments(str(number)))
+        writer.add(segments(str(number)))
     assert [len(shard.items) for shard in read_shards(storage)] == [ITEMS_AT_RISK]
-    small = Shards(storage, SETTINGS, shard_bytes=1)
+    small = DatasetWriter(storage, SETTINGS, shard_bytes=1)
     small.add(segments("x"))
     assert len(read_shards(storage)) == 2
 
 
-def test_what_is_done_is_known_again(storage: Storage, shards: Shards) -> None:
-    shards.add(segments("a"))
-    shards.fail(failure("b"))
-    shards.fail(failure("c"))
-    shards.flush()
-    again = Shards(storage, SETTINGS)
+def test_what_is_done_is_known_again(storage: Storage, writer: DatasetWriter) -> None:
+    writer.add(segments("a"))
+    writer.add_failure(failure("b"))
+    writer.add_failure(failure("c"))
+    writer.flush()
+    again = DatasetWriter(storage, SETTINGS)
     assert set(again.items) == {"a"}
     assert set(again.failed) == {"b", "c"}
     again.add(segments("b"))
     again.flush()
-    assert set(Shards(storage, SETTINGS).failed) == {"c"}
+    assert set(DatasetWriter(storage, SETTINGS).failed) == {"c"}
     counts = json.loads(storage.read(MANIFEST))["counts"]
     assert counts == {"videos": 2, "segments": 4, "seconds": pytest.approx(11.6), "failed": 1}
 
 
 def test_a_video_made_by_two_runs_counts_once(storage: Storage, tmp_path: Path) -> None:
-    first, second = Shards(storage, SETTINGS), Shards(storage, SETTINGS)
+    first, second = DatasetWriter(storage, SETTINGS), DatasetWriter(storage, SETTINGS)
     for run, names in ((first, "ab"), (second, "bc")):
         for name in names:
             run.add(segments(name))
@@ -112,23 +112,23 @@ def test_a_video_made_by_two_runs_counts_once(storage: Storage, tmp_path: Path) 
 
 
 def test_long_footers_are_read_whole(storage: Storage, tmp_path: Path) -> None:
-    shards = Shards(storage, SETTINGS)
+    writer = DatasetWriter(storage, SETTINGS)
     name = "n" * 200_000
-    shards.add(segments(name))
-    shards.flush()
+    writer.add(segments(name))
+    writer.flush()
     assert list(read_shards(storage)[0].items) == [name]
 
 
-def test_other_settings_are_refused(storage: Storage, shards: Shards) -> None:
+def test_other_settings_are_refused(storage: Storage, writer: DatasetWriter) -> None:
     with pytest.raises(DatasetError, match=r"pace 'frames', not 'seconds'.*another --out"):
-        Shards(storage, SETTINGS | {"pace": "seconds"})
+        DatasetWriter(storage, SETTINGS | {"pace": "seconds"})
 
 
-def test_what_is_no_dataset_is_refused_in_one_line(storage: Storage, shards: Shards, tmp_path: Path) -> None:
+def test_what_is_no_dataset_is_refused_in_one_line(storage: Storage, writer: DatasetWriter, tmp_path: Path) -> None:
     def refused(match: str) -> None:
-        with pytest.raises(DatasetError, match=match) as fault:
+        with pytest.raises(DatasetError, match=match) as error:
             Dataset.open(storage.url, tmp_path / "cache")
-        assert "\n" not in str(fault.value)
+        assert "\n" not in str(error.value)
 
     manifest = json.loads(storage.read(MANIFEST))
     storage.write(MANIFEST, json.dumps(manifest | {"version": 99}).encode())
@@ -142,9 +142,9 @@ def test_what_is_no_dataset_is_refused_in_one_line(storage: Storage, shards: Sha
 
 
 @pytest.mark.parametrize("length", [0, 5, 1000])
-def test_a_damaged_shard_is_named(storage: Storage, shards: Shards, tmp_path: Path, length: int) -> None:
-    shards.add(segments("a"))
-    shards.flush()
+def test_a_damaged_shard_is_named(storage: Storage, writer: DatasetWriter, tmp_path: Path, length: int) -> None:
+    writer.add(segments("a"))
+    writer.flush()
     name = read_shards(storage)[0].name
     storage.write(name, storage.read(name)[:length])
     with pytest.raises(DatasetError, match="damaged"):
@@ -156,10 +156,10 @@ def test_a_damaged_shard_is_named(storage: Storage, shards: Shards, tmp_path: Pa
 
 def test_in_a_bucket(bucket: Bucket, tmp_path: Path) -> None:
     storage = Storage.open(f"{bucket.url}/sets/one")
-    shards = Shards(storage, SETTINGS)
-    shards.add(segments("a"))
-    shards.fail(failure("b"))
-    shards.flush()
+    writer = DatasetWriter(storage, SETTINGS)
+    writer.add(segments("a"))
+    writer.add_failure(failure("b"))
+    writer.flush()
     dataset = Dataset.open(storage.url, tmp_path / "cache")
     np.testing.assert_array_equal(dataset.segment(1)["curve"], rows_of(segments("a"))[1]["curve"])
     assert dataset.failures() == [failure("b")]

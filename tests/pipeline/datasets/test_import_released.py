@@ -13,17 +13,12 @@ from models.features.motion import pace_curve
 from pipeline.datasets.builder import PrepareSettings
 from pipeline.datasets.dataset import Dataset, DatasetError
 from pipeline.datasets.import_released import prepare_released
-from pipeline.scoring.workers import Progress
 from pipeline.storage.storage import Storage
-from stages.cut_segments import LENGTHS, samples_of
+from stages.cut_segments import LENGTHS, decode_flac
+from tests.support.listener import RecordedProgress
 from tests.support.sounds import RATE, clicking
 
 SETTINGS = PrepareSettings(device="cpu")
-
-
-class Silent:
-    def begin(self, total: int) -> None: ...
-    def __call__(self, progress: Progress, total: int) -> None: ...
 
 
 @pytest.fixture
@@ -48,7 +43,7 @@ def folder(tmp_path: Path) -> Path:
 
 def test_clips_become_segments(folder: Path, tmp_path: Path) -> None:
     out = Storage.open(tmp_path / "set")
-    summary = prepare_released([str(folder)], out, SETTINGS, Silent())
+    summary = prepare_released([str(folder)], out, SETTINGS, RecordedProgress())
     assert (summary.total, summary.done, summary.segments) == (4, 2, 2)
     why = {Path(row["uri"]).stem: row["error_type"] for row in summary.failures}
     assert why == {"colorless": "NoFeatures", "silent": "SilentAudio"}
@@ -62,7 +57,7 @@ def test_clips_become_segments(folder: Path, tmp_path: Path) -> None:
     assert short["color"].shape == (12, 3072)
     assert short["scene_cut"].tolist() == [0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0, 0]
     np.testing.assert_array_equal(short["cuts"], [4.5])
-    assert samples_of(short["sound"]).shape[0] == LENGTHS.latents_of(12) * 2048
+    assert decode_flac(short["sound"]).shape[0] == LENGTHS.latents_of(12) * 2048
     motion = short["pace"][0]
     assert motion[round(1.5 * LENGTHS.latent_rate)] == pytest.approx(0.5, abs=0.01)
     assert motion[round(5 * LENGTHS.latent_rate)] == 0
@@ -72,11 +67,11 @@ def test_clips_become_segments(folder: Path, tmp_path: Path) -> None:
 
 def test_again_does_nothing_and_goes_on(folder: Path, tmp_path: Path) -> None:
     out = Storage.open(tmp_path / "set")
-    prepare_released([str(folder)], out, SETTINGS, Silent(), limit=1)
+    prepare_released([str(folder)], out, SETTINGS, RecordedProgress(), limit=1)
     np.save(folder / "color_30" / "colorless.npy", np.ones((6, 3072), np.float32))
-    summary = prepare_released([str(folder)], out, SETTINGS, Silent())
+    summary = prepare_released([str(folder)], out, SETTINGS, RecordedProgress())
     assert (summary.total, summary.skipped, summary.done, len(summary.failures)) == (4, 1, 2, 1)
-    summary = prepare_released([str(folder)], out, SETTINGS, Silent())
+    summary = prepare_released([str(folder)], out, SETTINGS, RecordedProgress())
     assert (summary.skipped, summary.done, len(summary.failures)) == (3, 0, 1)
     assert len(out.files()) == 4  # manifest, failures and two shards
 
@@ -87,7 +82,7 @@ def test_features_that_are_none_fail_alone(folder: Path, tmp_path: Path) -> None
     pace["colorless.mp4"] = {"scene_cut": "yes"}
     (folder / "visualRhythm_30.json").write_text(json.dumps(pace))
     np.save(folder / "color_30" / "colorless.npy", np.ones((6, 3072), np.float32))
-    summary = prepare_released([str(folder)], Storage.open(tmp_path / "set"), SETTINGS, Silent())
+    summary = prepare_released([str(folder)], Storage.open(tmp_path / "set"), SETTINGS, RecordedProgress())
     why = {Path(row["uri"]).stem: row["error_type"] for row in summary.failures}
     assert why == {"b": "BadFeatures", "colorless": "BadFeatures", "silent": "SilentAudio"}
     assert summary.done == 1
@@ -96,7 +91,7 @@ def test_features_that_are_none_fail_alone(folder: Path, tmp_path: Path) -> None
 def test_another_folder_is_refused(folder: Path, tmp_path: Path) -> None:
     (folder / "visualRhythm_30.json").unlink()
     with pytest.raises(DatasetError, match=r"lacks one visualRhythm\*.json"):
-        prepare_released([str(folder)], Storage.open(tmp_path / "set"), SETTINGS, Silent())
+        prepare_released([str(folder)], Storage.open(tmp_path / "set"), SETTINGS, RecordedProgress())
     with pytest.raises(DatasetError, match=r"lacks wav\*/"):
-        prepare_released([str(tmp_path)], Storage.open(tmp_path / "set"), SETTINGS, Silent())
+        prepare_released([str(tmp_path)], Storage.open(tmp_path / "set"), SETTINGS, RecordedProgress())
     assert not (tmp_path / "set").exists()

@@ -10,11 +10,14 @@ import pyarrow.parquet as pq
 import pytest
 
 from models.synthetic import FPS, compose, render
-from pipeline.datasets import synthetic_videos as corpus
-from pipeline.datasets.synthetic_videos import SeedRange, clip_name, make_corpus, write_clip
+from pipeline.datasets import synthetic_clip, synthetic_truth, synthetic_videos
+from pipeline.datasets.synthetic_clip import ClipFailed, write_clip
+from pipeline.datasets.synthetic_truth import clip_name
+from pipeline.datasets.synthetic_videos import SeedRange, make_corpus
+from stages.contracts import Row
 from stages.decode import decode
-from stages.video.ffmpeg import Limits, Pipe, run
-from stages.video.validation import DecodeSettings
+from stages.video.decode_settings import DecodeSettings
+from stages.video.ffmpeg import Limits, Pipe, run_ffmpeg
 
 SEEDS = range(40, 44)
 LENGTH = 16.0
@@ -46,7 +49,7 @@ def test_sound_is_aligned_with_the_picture(folder: Path) -> None:
     data = bytearray()
     with Pipe(data.extend) as pipe:
         arguments = ["-i", f"{folder / clip_name(SEEDS[0])}", "-map", "0:a", "-f", "f32le", "-ac", "2", pipe.url]
-        assert run(arguments, Limits(60, 4 << 30), [pipe]).code == 0
+        assert run_ffmpeg(arguments, Limits(60, 4 << 30), [pipe]).code == 0
     heard = np.frombuffer(bytes(data), np.float32).reshape(-1, 2).mean(1)[: 4 * 44100]
     made = render(compose(SEEDS[0], LENGTH)).mean(0)[: len(heard)]
     size = 2 * len(made)
@@ -80,24 +83,24 @@ def test_a_clip_is_the_same_bytes_in_any_process(folder: Path, tmp_path: Path) -
 def test_stopped_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
 
-    def failing(seed: int, seconds: float, root: Path) -> corpus.Row:
+    def failing(seed: int, seconds: float, root: Path) -> Row:
         if len(made) == 2:
             raise KeyboardInterrupt
         made.append(seed)
         return write_clip(seed, seconds, root)
 
-    monkeypatch.setattr(corpus, "write_clip", failing)
+    monkeypatch.setattr(synthetic_videos, "write_clip", failing)
     with pytest.raises(KeyboardInterrupt):
         make_corpus(tmp_path, 4, 10, 2.0, workers=1)
     assert pq.read_table(tmp_path / "truth.parquet")["seed"].to_pylist() == [10, 11]
     first = (tmp_path / clip_name(10)).stat().st_mtime_ns
     (tmp_path / clip_name(11)).unlink()
     made.clear()
-    monkeypatch.setattr(corpus, "write_clip", lambda *facts: (made.append(facts[0]), write_clip(*facts))[1])
-    told: list[tuple[int, int]] = []
-    table = make_corpus(tmp_path, 4, 10, 2.0, workers=1, progress=lambda *state: told.append(state))
+    monkeypatch.setattr(synthetic_videos, "write_clip", lambda *call: (made.append(call[0]), write_clip(*call))[1])
+    seen: list[tuple[int, int]] = []
+    table = make_corpus(tmp_path, 4, 10, 2.0, workers=1, on_progress=lambda *state: seen.append(state))
     assert made == [11, 12, 13]
-    assert told == [(2, 4), (3, 4), (4, 4)]
+    assert seen == [(2, 4), (3, 4), (4, 4)]
     assert table["seed"].to_pylist() == [10, 11, 12, 13]
     assert (tmp_path / clip_name(10)).stat().st_mtime_ns == first
 
@@ -126,8 +129,8 @@ def test_nothing_to_make_is_refused(tmp_path: Path, clips: int, seed: int, secon
 
 def test_failure_says_what_ffmpeg_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "taken.mp4").mkdir()
-    monkeypatch.setattr(corpus, "_part_of", lambda target: tmp_path / "taken.mp4")
-    with pytest.raises(corpus.ClipFailed, match="directory"):
+    monkeypatch.setattr(synthetic_clip, "part_path", lambda target: tmp_path / "taken.mp4")
+    with pytest.raises(ClipFailed, match="directory"):
         write_clip(1, 2.0, tmp_path)
     assert not (tmp_path / clip_name(1)).exists()
     assert list(itertools.islice(tmp_path.glob("*.parquet"), 1)) == []
@@ -143,16 +146,16 @@ def test_rows_of_clips_that_are_made_anew_are_gone_before_they_are(
         assert pq.read_table(tmp_path / "truth.parquet").num_rows == 0
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(corpus, "write_clip", killed)
+    monkeypatch.setattr(synthetic_videos, "write_clip", killed)
     with pytest.raises(KeyboardInterrupt):
         make_corpus(tmp_path, 2, 5, 3.0, workers=1)
 
 
 def test_clips_of_another_version_are_made_anew(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
-    make_corpus(tmp_path, 1, 5, 2.0, workers=1, progress=lambda done, _: made.append(done))
-    make_corpus(tmp_path, 1, 5, 2.0, workers=1, progress=lambda done, _: made.append(done))
+    make_corpus(tmp_path, 1, 5, 2.0, workers=1, on_progress=lambda done, _: made.append(done))
+    make_corpus(tmp_path, 1, 5, 2.0, workers=1, on_progress=lambda done, _: made.append(done))
     assert made == [1]
-    monkeypatch.setattr(corpus, "VERSION", b"other")
-    make_corpus(tmp_path, 1, 5, 2.0, workers=1, progress=lambda done, _: made.append(done))
+    monkeypatch.setattr(synthetic_truth, "VERSION", b"other")
+    make_corpus(tmp_path, 1, 5, 2.0, workers=1, on_progress=lambda done, _: made.append(done))
     assert made == [1, 1]

@@ -1,10 +1,10 @@
-"""The ledger: what is written stays, the latest row is the state, and done means that the files stand."""
+"""The ledger: written rows stay, the latest row of an item is its state, and done means that its files exist."""
 
 from __future__ import annotations
 
 import re
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,7 @@ import pytest
 
 from pipeline.destination.ledger import SCHEMA, Ledger, LedgerError
 from pipeline.storage.storage import Storage
-
-START = datetime(2030, 1, 1, tzinfo=UTC)
+from tests.support.ledger import START, failed, row
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -22,32 +21,6 @@ def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Ledger:
     if request.param == "local":
         return Ledger(Storage.open(tmp_path / "out"))
     return Ledger(Storage.open(f"{request.getfixturevalue('bucket').url}/out"))
-
-
-def row(item: str, minute: int = 0, **changed: Any) -> dict[str, Any]:
-    """A done row without its files, or with what is changed."""
-    output = {"name": f"{item}.mp4", "path": f"/out/{item}.mp4", "size": 4, "sha256": "0" * 64}
-    return {
-        "item_id": item,
-        "content_id": f"c{item}",
-        "uri": f"/in/{item}.mp4",
-        "output": f"{item}.mp4",
-        "state": "done",
-        "seconds": {"decode": 0.5, "sample": 2.0},
-        "outputs": [output],
-        "duration": 30.03,
-        "seed": 7,
-        "fingerprint": "F",
-        "attempt": 1,
-        "worker": "node1",
-        "started": START + timedelta(minutes=minute),
-        "finished": START + timedelta(minutes=minute, seconds=30, microseconds=5),
-    } | changed
-
-
-def failed(item: str, minute: int = 0, **changed: Any) -> dict[str, Any]:
-    error = {"stage": "decode", "error_type": "NotAVideo", "error_message": "no video stream"}
-    return row(item, minute, state="failed", outputs=None, duration=None) | error | changed
 
 
 def test_rows_come_back_as_they_were_written(ledger: Ledger) -> None:
@@ -121,11 +94,11 @@ def test_done_follows_what_lies_at_the_output_now(ledger: Ledger) -> None:
     assert ledger.done("G") == {"c"}
 
 
-def test_mixed_names_the_other_fingerprints(ledger: Ledger) -> None:
-    assert ledger.mixed("F") == []
+def test_the_other_fingerprints_are_named(ledger: Ledger) -> None:
+    assert ledger.other_fingerprints("F") == []
     ledger.append([row("a"), row("b", fingerprint="Z"), failed("c", fingerprint="G")])
-    assert ledger.mixed("F") == ["Z"]  # a failure leaves no music
-    assert ledger.mixed("new") == ["F", "Z"]
+    assert ledger.other_fingerprints("F") == ["Z"]  # a failure leaves no music
+    assert ledger.other_fingerprints("new") == ["F", "Z"]
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The report: counts and causes, hostile names stay text, and a browser can leaf through it and play what it shows."""
+"""The report: counts and causes, hostile names that stay text, and a gallery that works in a browser."""
 
 from __future__ import annotations
 
@@ -14,11 +14,10 @@ import pytest
 
 from pipeline.destination.ledger import Ledger
 from pipeline.destination.report import NAME, write_report
-from pipeline.destination.run_records import Records
+from pipeline.destination.run_records import RunRecords
 from pipeline.storage.storage import Storage
 from stages.contracts import Row
-from tests.pipeline.destination.test_ledger import START, failed, row
-from tests.pipeline.destination.test_status import manifest
+from tests.support.ledger import START, failed, manifest, row
 from tests.support.videos import gray, write_video
 
 HOSTILE = "</script><img src=x onerror=document.title='caught'>&\"'\u2028 映像"
@@ -37,7 +36,7 @@ def destination(tmp_path_factory: pytest.TempPathFactory) -> Storage:
     storage = Storage.open(tmp_path_factory.mktemp("out"))
     names = [f"clip{i:02}" for i in range(60)] + [HOSTILE.replace("/", "_")]
     wanted = [*names, "bad1", "bad2", "late"]
-    Records(storage).begin(manifest(*wanted), "F", {"seed": 7})
+    RunRecords(storage).begin(manifest(*wanted), "F", {"seed": 7})
     rows: list[Row] = []
     for number, name in enumerate(names):
         outputs = [storage.write(f"{name}.mp4", b"no video"), storage.write(f"{name}.json", sidecar([0.5, 1.5]))]
@@ -72,11 +71,11 @@ def test_counts_causes_and_commands(page: str, destination: Storage) -> None:
     assert tiles == {"videos": "64", "done": "61", "failed": "3", "waiting": "0", "attempts": "64", "minutes": "2.0"}
     assert "<b>2</b> NotAVideo in decode" in text
     assert f"diff-v2m retry {destination.url} --failed" in text
-    assert f"<code>diff-v2m retry {destination.url}</code>" in text  # what may go better by itself
+    assert f"<code>diff-v2m retry {destination.url}</code>" in text  # an error that another try may not meet
     assert len(re.findall("<rect", page)) == 60 + 1
 
 
-def test_what_came_from_a_file_stays_text(page: str) -> None:
+def test_text_from_a_file_is_never_markup(page: str) -> None:
     assert "<img" not in page
     assert "<b>slow" not in page
     assert len(re.findall("<script", page)) == 2
@@ -101,9 +100,9 @@ def test_a_page_elsewhere_links_to_the_destination(destination: Storage, tmp_pat
     assert link.startswith(f"{Path(destination.root).as_uri()}/")
 
 
-def test_sidecars_that_tell_nothing_cost_nothing(tmp_path: Path) -> None:
+def test_unusable_sidecars_are_left_out(tmp_path: Path) -> None:
     storage = Storage.open(tmp_path)
-    Records(storage).begin(manifest("a", "b"), "F", {})
+    RunRecords(storage).begin(manifest("a", "b"), "F", {})
     outputs = [storage.write("a.json", b'{"cuts": "no", "rhythm": [], "levels": [1]}')]
     gone = [{"name": "gone.json", "size": 1, "sha256": "0"}]
     Ledger(storage).append([row("a", 0) | {"outputs": outputs}, row("b", 1) | {"outputs": gone}])
@@ -114,7 +113,7 @@ def test_sidecars_that_tell_nothing_cost_nothing(tmp_path: Path) -> None:
 def test_five_thousand_results_stay_one_small_page(tmp_path: Path) -> None:
     storage, count = Storage.open(tmp_path), 5000
     names = [f"clip{i}" for i in range(count)]
-    Records(storage).begin(manifest(*names), "F", {})
+    RunRecords(storage).begin(manifest(*names), "F", {})
     outputs = [storage.write("one.json", json.dumps(json.loads(sidecar([1.0])) | {"levels": [50] * 240}).encode())]
     span = timedelta(seconds=1)
     rows = [row(name, 0) | {"outputs": outputs, "finished": START + i * span} for i, name in enumerate(names)]
@@ -127,14 +126,14 @@ def test_five_thousand_results_stay_one_small_page(tmp_path: Path) -> None:
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium on this machine")
-def test_a_person_leafs_filters_and_plays(destination: Storage, page: str, tmp_path: Path) -> None:
+def test_a_browser_turns_pages_filters_and_plays(destination: Storage, page: str, tmp_path: Path) -> None:
     from playwright.sync_api import expect, sync_playwright
 
     with sync_playwright() as running:
         browser = running.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         tab = browser.new_page(viewport={"width": 1280, "height": 1600})
         faults: list[str] = []
-        tab.on("pageerror", lambda fault: faults.append(str(fault)))
+        tab.on("pageerror", lambda error: faults.append(str(error)))
         tab.on("console", lambda line: faults.append(line.text) if line.type == "error" else None)
         tab.goto((Path(destination.root) / NAME).as_uri())
         expect(tab.locator(".place")).to_have_text("64 of 64, page 1 of 3")

@@ -1,4 +1,4 @@
-"""Claims: of runs that begin in whatever order never two hold, the dead hold nothing, the living are named."""
+"""The run lock: of runs that begin in any order never two hold it; dead runs hold nothing, living ones are named."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.destination import run_lock as claim_module
+from pipeline.destination import run_lock as run_lock_module
 from pipeline.destination.run_lock import (
-    CLAIMS,
-    DEAD_AFTER,
+    DEAD_AFTER_S,
+    LOCKS,
     Cancelled,
-    Claim,
-    ClaimError,
-    Claiming,
+    LockRecord,
     Process,
+    RunLock,
+    RunLockError,
     cancel,
-    claimed,
+    locked,
 )
 from pipeline.storage.errors import StorageError
 from pipeline.storage.storage import Entry, Storage
-from tests.conftest import Bucket
+from tests.support.s3 import Bucket
 
 
 class Turns:
-    """Threads that do one thing with a storage at a time, in an order that is chosen from outside."""
+    """Threads that take turns, one use of a storage each, in an order that is chosen from outside."""
 
     def __init__(self, works: Sequence[Callable[[], None]]) -> None:
         self._back, self._mine = threading.Semaphore(0), threading.local()
@@ -67,7 +67,7 @@ class Turns:
 
 @dataclass
 class Memory:
-    """A storage whose every use is a turn."""
+    """A storage in memory; each use of it is one turn."""
 
     step: Callable[[], None] = lambda: None
     kept: dict[str, tuple[bytes, datetime]] = field(default_factory=dict)
@@ -96,29 +96,29 @@ class Memory:
 
 @given(st.integers(2, 3), st.lists(st.integers(0, 2), max_size=30))
 def test_of_runs_that_begin_in_any_order_never_two_hold(count: int, choices: list[int]) -> None:
-    storage, holders = Memory(), list[Claiming]()
-    claims = [Claiming(Storage("file", "/nowhere")) for _ in range(count)]
+    storage, holders = Memory(), list[RunLock]()
+    locks = [RunLock(Storage("file", "/nowhere")) for _ in range(count)]
 
-    def work(claim: Claiming) -> Callable[[], None]:
+    def work(lock: RunLock) -> Callable[[], None]:
         def begin() -> None:
             try:
-                claim.take()
-            except ClaimError:
+                lock.acquire()
+            except RunLockError:
                 return
-            holders.append(claim)
+            holders.append(lock)
 
         return begin
 
-    turns = Turns([work(claim) for claim in claims])
+    turns = Turns([work(lock) for lock in locks])
     storage.step = turns.step
-    for claim in claims:
-        claim.storage = storage  # type: ignore[assignment]
+    for lock in locks:
+        lock.records = storage  # type: ignore[assignment]
     turns.play(choices)
     assert len(holders) <= 1
-    assert len(storage.kept) == len(holders)  # who leaves takes the claim along
-    if not holders:  # then the next one gets it
+    assert len(storage.kept) == len(holders)  # a run that gives up removes its record
+    if not holders:  # then the next run gets the lock
         storage.step = lambda: None
-        claims[0].take()
+        locks[0].acquire()
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -130,37 +130,37 @@ def destination(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
 
 
 def test_the_second_run_says_who_is_there_and_leaves(destination: Storage) -> None:
-    with claimed(destination):
+    with locked(destination):
         said = rf"another run is at work in .*out \(process {os.getpid()} on .*, since 20.* UTC\)"
-        with pytest.raises(ClaimError, match=said), claimed(destination):
+        with pytest.raises(RunLockError, match=said), locked(destination):
             pytest.fail("two runs")
-        assert len(Storage(destination.scheme, f"{destination.root}/{CLAIMS}").files()) == 1
-    with claimed(destination):
+        assert len(Storage(destination.scheme, f"{destination.root}/{LOCKS}").files()) == 1
+    with locked(destination):
         pass
-    assert Storage(destination.scheme, f"{destination.root}/{CLAIMS}").files() == []
+    assert Storage(destination.scheme, f"{destination.root}/{LOCKS}").files() == []
 
 
-def put(destination: Storage, process: Process) -> Claiming:
-    """A claim that some process left behind."""
-    claiming = Claiming(destination)
-    claiming.claim = Claim(process, "yesterday", holds=True)
-    claiming._write()
-    return claiming
+def put(destination: Storage, process: Process) -> RunLock:
+    """A lock that some process left behind."""
+    lock = RunLock(destination)
+    lock.record = LockRecord(process, "yesterday", holds=True)
+    lock._write()
+    return lock
 
 
 def test_a_killed_run_holds_nothing(tmp_path: Path) -> None:
     code = (
-        "import os, signal, sys; from pipeline.destination.run_lock import Claiming\n"
+        "import os, signal, sys; from pipeline.destination.run_lock import RunLock\n"
         "from pipeline.storage.storage import Storage\n"
-        "Claiming(Storage.open(sys.argv[1])).take(); os.kill(os.getpid(), signal.SIGKILL)"
+        "RunLock(Storage.open(sys.argv[1])).acquire(); os.kill(os.getpid(), signal.SIGKILL)"
     )
     destination = Storage.open(tmp_path)
     process = subprocess.Popen([sys.executable, "-c", code, str(tmp_path)])
     try:
         while not list(tmp_path.rglob("*.json")):
             assert process.poll() is None or list(tmp_path.rglob("*.json"))
-        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # dead, and not yet buried
-        with claimed(destination):
+        os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # dead, but its parent has not waited for it yet
+        with locked(destination):
             assert len(list(tmp_path.rglob("*.json"))) == 1
     finally:
         process.wait()
@@ -169,32 +169,32 @@ def test_a_killed_run_holds_nothing(tmp_path: Path) -> None:
 def test_another_machines_run_counts_as_dead_after_its_silence(tmp_path: Path) -> None:
     destination = Storage.open(tmp_path)
     left = put(destination, Process("elsewhere", "another boot", 7, "1"))
-    with pytest.raises(ClaimError, match="process 7 on elsewhere, since yesterday"):
-        Claiming(destination).take()
-    when = (datetime.now(UTC) - timedelta(seconds=DEAD_AFTER + 1)).timestamp()
-    os.utime(tmp_path / CLAIMS / left.name, (when, when))
-    with claimed(destination):
-        left.sign()
-        with pytest.raises(ClaimError, match="no longer this run's"):
+    with pytest.raises(RunLockError, match="process 7 on elsewhere, since yesterday"):
+        RunLock(destination).acquire()
+    when = (datetime.now(UTC) - timedelta(seconds=DEAD_AFTER_S + 1)).timestamp()
+    os.utime(tmp_path / LOCKS / left.name, (when, when))
+    with locked(destination):
+        left.heartbeat()
+        with pytest.raises(RunLockError, match="no longer this run's"):
             left.check()
 
 
-def test_signs_of_life_keep_a_claim(tmp_path: Path) -> None:
+def test_heartbeats_keep_a_lock(tmp_path: Path) -> None:
     destination = Storage.open(tmp_path)
-    with claimed(destination) as claim:
-        path = tmp_path / CLAIMS / claim.name
-        when = (datetime.now(UTC) - timedelta(seconds=DEAD_AFTER + 1)).timestamp()
+    with locked(destination) as lock:
+        path = tmp_path / LOCKS / lock.name
+        when = (datetime.now(UTC) - timedelta(seconds=DEAD_AFTER_S + 1)).timestamp()
         os.utime(path, (when, when))
-        claim.sign()
-        assert path.stat().st_mtime > when + DEAD_AFTER
-        claim.check()
+        lock.heartbeat()
+        assert path.stat().st_mtime > when + DEAD_AFTER_S
+        lock.check()
 
 
-def test_a_claim_that_nobody_understands_holds(tmp_path: Path) -> None:
-    (tmp_path / CLAIMS).mkdir(parents=True)
-    (tmp_path / CLAIMS / "9.json").write_text("{}")
-    with pytest.raises(ClaimError, match="on some machine"):
-        Claiming(Storage.open(tmp_path)).take()
+def test_a_record_that_cannot_be_read_holds_the_lock(tmp_path: Path) -> None:
+    (tmp_path / LOCKS).mkdir(parents=True)
+    (tmp_path / LOCKS / "9.json").write_text("{}")
+    with pytest.raises(RunLockError, match="on some machine"):
+        RunLock(Storage.open(tmp_path)).acquire()
 
 
 def test_this_process_lives_and_an_earlier_one_of_its_number_does_not() -> None:
@@ -206,25 +206,25 @@ def test_this_process_lives_and_an_earlier_one_of_its_number_does_not() -> None:
 
 def test_a_run_is_cancelled_from_anywhere(destination: Storage) -> None:
     assert cancel(destination) == []
-    with claimed(destination) as run:
+    with locked(destination) as run:
         run.check()
-        assert cancel(destination) == [run.claim]
-        run.check()  # until it looks
-        run.sign()
+        assert cancel(destination) == [run.record]
+        run.check()  # until its next heartbeat
+        run.heartbeat()
         with pytest.raises(Cancelled, match="what is done is kept"):
             run.check()
-    with claimed(destination) as again:  # the next one is not asked to stop
-        again.sign()
+    with locked(destination) as again:  # the next one is not asked to stop
+        again.heartbeat()
         again.check()
     assert destination.files(hidden=True) == []
 
 
 def test_a_run_that_waits_for_something_is_cancelled_too(destination: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(claim_module, "SIGN_EVERY", 0.05)
+    monkeypatch.setattr(run_lock_module, "HEARTBEAT_INTERVAL_S", 0.05)
     began = time.monotonic()
 
     def run() -> None:
-        with claimed(destination):
+        with locked(destination):
             cancel(destination)
             time.sleep(30)
 

@@ -1,25 +1,19 @@
-"""How a destination stands: counts add up to what was asked, whatever lies in the ledger beside it."""
+"""The status of a destination: counts add up to the manifest, whatever else the ledger holds."""
 
 from __future__ import annotations
 
 from datetime import timedelta
 
-import pyarrow as pa
 import pytest
 
 from pipeline.destination.ledger import Ledger, LedgerError
-from pipeline.destination.run_lock import claimed
-from pipeline.destination.run_records import ABOUT, RUNS, Records
-from pipeline.destination.status import standing
+from pipeline.destination.run_lock import locked
+from pipeline.destination.run_records import ABOUT, RUNS, RunRecords
+from pipeline.destination.status import run_status
 from pipeline.storage.storage import Storage
 from stages.contracts import MANIFEST, table_of
-from tests.pipeline.destination.test_ledger import START, failed, row
+from tests.support.ledger import START, failed, manifest, row
 from tests.support.rows import common
-
-
-def manifest(*items: str) -> pa.Table:
-    rows = [common(item) | {"item_id": item, "output": f"{item}.mp4", "duration": None} for item in items]
-    return table_of(rows, MANIFEST)
 
 
 @pytest.fixture(params=["local", "s3"])
@@ -30,12 +24,12 @@ def destination(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPat
 
 
 def test_counts_add_up_to_the_manifest(destination: Storage) -> None:
-    Records(destination).begin(manifest("a", "b", "c", "d"), "F", {"seed": 7})
+    RunRecords(destination).begin(manifest("a", "b", "c", "d"), "F", {"seed": 7})
     ledger = Ledger(destination)
     ledger.append([failed("a", 0), failed("b", 1)])
     ledger.append([row("a", 2, attempt=2), row("z", 3), row("c", 4, fingerprint="other")])
-    found = standing(destination)
-    assert (found.total, found.done, len(found.failures), found.waiting) == (4, 1, 1, 2)
+    found = run_status(destination)
+    assert (found.total, found.done, len(found.failures), found.pending) == (4, 1, 1, 2)
     assert found.attempts == 3
     assert found.music == pytest.approx(30.03)
     assert found.seconds == {"decode": 1.5, "sample": 6.0}
@@ -43,52 +37,52 @@ def test_counts_add_up_to_the_manifest(destination: Storage) -> None:
     assert found.last == START + timedelta(minutes=2, seconds=30, microseconds=5)
     assert found.rate == pytest.approx(3 * 3600 / 150, rel=0.01)
     assert found.hours_left == pytest.approx(2 / found.rate)
-    assert found.facts["causes"] == [{"stage": "decode", "error_type": "NotAVideo", "count": 1}]
+    assert found.to_dict()["causes"] == [{"stage": "decode", "error_type": "NotAVideo", "count": 1}]
 
 
 def test_only_the_last_minutes_make_the_rate(destination: Storage) -> None:
-    Records(destination).begin(manifest("a", "b", "c"), "F", {})
+    RunRecords(destination).begin(manifest("a", "b", "c"), "F", {})
     Ledger(destination).append([row("a", 0), row("b", 60), row("c", 65)])
-    assert standing(destination).rate == pytest.approx(2 * 3600 / 330, rel=0.01)
+    assert run_status(destination).rate == pytest.approx(2 * 3600 / 330, rel=0.01)
 
 
 def test_two_runs_into_one_destination_count_together_and_the_same_one_once(destination: Storage) -> None:
-    records = Records(destination)
+    records = RunRecords(destination)
     first = records.begin(manifest("a", "b"), "F", {})
     assert records.begin(manifest("a", "b"), "F", {}) == first
     records.begin(manifest("q"), "another", {})
     second = records.begin(manifest("b", "c"), "F", {"seed": 1})
     assert [run.name for run in records.all()][-1] == second.name
     assert (second.total, second.settings) == (2, {"seed": 1})
-    found = standing(destination)
-    assert (found.total, found.waiting, found.rate, found.hours_left) == (3, 3, 0.0, None)
+    found = run_status(destination)
+    assert (found.total, found.pending, found.rate, found.hours_left) == (3, 3, 0.0, None)
 
 
 def test_a_run_at_work_is_named(destination: Storage) -> None:
-    Records(destination).begin(manifest("a"), "F", {})
-    assert standing(destination).at_work == ()
-    with claimed(destination) as claim:
-        assert standing(destination).at_work == (claim.claim,)
+    RunRecords(destination).begin(manifest("a"), "F", {})
+    assert run_status(destination).at_work == ()
+    with locked(destination) as lock:
+        assert run_status(destination).at_work == (lock.record,)
 
 
 def test_what_is_no_record_is_named(destination: Storage) -> None:
     with pytest.raises(LedgerError, match="holds no run"):
-        standing(destination)
-    run = Records(destination).begin(manifest("a"), "F", {})
+        run_status(destination)
+    run = RunRecords(destination).begin(manifest("a"), "F", {})
     destination.write(f"{RUNS}/{run.name}/manifest.parquet", b"half")
     with pytest.raises(LedgerError, match="no manifest of a run"):
-        standing(destination)
+        run_status(destination)
     destination.write(f"{RUNS}/{run.name}/{ABOUT}", b"{")
     with pytest.raises(LedgerError, match="no record of a run; move it away"):
-        standing(destination)
+        run_status(destination)
 
 
 def test_a_file_that_was_replaced_counts_once(destination: Storage) -> None:
-    records = Records(destination)
+    records = RunRecords(destination)
     records.begin(manifest("a", "b"), "F", {})
     Ledger(destination).append([row("a", 0), failed("b", 1)])
     replaced = [common(item) | {"item_id": item, "output": name} for item, name in (("a", "a.mp4"), ("new b", "b.mp4"))]
     records.begin(table_of(replaced, MANIFEST), "F", {})
     Ledger(destination).append([row("new b", 2)])
-    found = standing(destination)
-    assert (found.total, found.done, found.failures, found.waiting) == (2, 2, [], 0)
+    found = run_status(destination)
+    assert (found.total, found.done, found.failures, found.pending) == (2, 2, [], 0)

@@ -1,4 +1,4 @@
-"""The plan: counts that add up, reasons, room and time, for folders and buckets, without computing anything."""
+"""The plan: counts that add up, reasons, disk space and time, for folders and buckets, without computing music."""
 
 from __future__ import annotations
 
@@ -11,18 +11,20 @@ import pytest
 from pipeline.cluster.resources import Machine
 from pipeline.destination.ledger import Ledger
 from pipeline.discovery import discover
-from pipeline.planning.cost_model import Cost, Rates
+from pipeline.planning.cost_model import CostModel, StageCost
 from pipeline.planning.estimate import plan
-from pipeline.scoring.run import FingerprintError
+from pipeline.scoring.resume import FingerprintError
 from pipeline.scoring.settings import RunSettings
 from pipeline.storage.storage import Storage
-from tests.conftest import Bucket
-from tests.pipeline.destination.test_ledger import START, failed, row
+from tests.support.ledger import START, failed, row
+from tests.support.s3 import Bucket
 from tests.support.videos import gray, write_video
 
 SETTINGS = RunSettings()
 MACHINE = Machine(2.0, 0.0, 2.0)
-RATES = Rates("x", 1.0, 0.0, dict.fromkeys(("decode", "features", "rhythm", "sample", "sound", "mux"), Cost(0.0, 0.5)))
+RATES = CostModel(
+    "x", 1.0, 0.0, dict.fromkeys(("decode", "features", "rhythm", "sample", "sound", "mux"), StageCost(0.0, 0.5))
+)
 
 
 @pytest.fixture
@@ -37,10 +39,10 @@ def videos(tmp_path: Path) -> Path:
 
 def test_counts_length_room_and_time(videos: Path, tmp_path: Path) -> None:
     destination = Storage.open(tmp_path / "out")
-    told: list[tuple[int, int]] = []
+    calls: list[tuple[int, int]] = []
     found = plan(
         discover([str(videos)], destination), SETTINGS, destination, MACHINE,
-        rates=RATES, price=3.0, progress=lambda *at: told.append(at),
+        cost_model=RATES, price=3.0, on_progress=lambda *at: calls.append(at),
     )  # fmt: skip
     assert (found.total, found.done, found.todo, found.guessed) == (5, 0, 4, 0)
     assert [(Path(look["uri"]).name, look["type"]) for look in found.unusable] == [("text.mp4", "NotAVideo")]
@@ -51,14 +53,16 @@ def test_counts_length_room_and_time(videos: Path, tmp_path: Path) -> None:
     assert found.written == pytest.approx(sizes + found.seconds * (176_400 + 24_000) + 4 * 4096, rel=1e-6)
     assert found.fits
     assert not replace(found, free=10).fits
-    assert told[-1] == (5, 5)
-    assert not (tmp_path / "out").exists()  # a plan leaves nothing behind
+    assert calls[-1] == (5, 5)
+    assert not (tmp_path / "out").exists()  # a plan writes nothing
     assert found.layouts["with one GPU"]["sample"].num_gpus == 0.6
     assert sum(pool.num_gpus for pool in found.layouts["with one GPU"].pools.values()) <= 1.0
     assert not any(pool.num_gpus for pool in found.layouts["without a GPU"].pools.values())
 
 
-def test_a_bucket_is_looked_at_by_its_ends(videos: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_files_in_a_bucket_are_probed_by_their_ends(
+    videos: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr("pipeline.planning.estimate.HEAD", 600)
     monkeypatch.setattr("pipeline.planning.estimate.TAIL", 2000)  # the index of such a file lies at its end
     for path in videos.iterdir():
@@ -67,10 +71,10 @@ def test_a_bucket_is_looked_at_by_its_ends(videos: Path, bucket: Bucket, monkeyp
     found = plan(discover([f"{bucket.url}/in"], destination), SETTINGS, destination, MACHINE)
     assert (found.todo, [look["type"] for look in found.unusable]) == (4, ["NotAVideo"])
     assert found.seconds == pytest.approx(8.0, abs=0.1)
-    assert (found.hours, found.free, found.rates) == (None, None, None)
+    assert (found.hours, found.free, found.cost_model) == (None, None, None)
 
 
-def test_what_is_done_is_not_planned_and_tells_the_rates(videos: Path, tmp_path: Path) -> None:
+def test_done_videos_are_not_planned_and_give_the_costs(videos: Path, tmp_path: Path) -> None:
     destination = Storage.open(tmp_path / "out")
     manifest = discover([str(videos)], destination)
     ids = manifest["item_id"].to_pylist()
@@ -85,11 +89,11 @@ def test_what_is_done_is_not_planned_and_tells_the_rates(videos: Path, tmp_path:
         )
     rows.append(failed(ids[4], 1, output="text.mp4", fingerprint=SETTINGS.fingerprint))
     Ledger(destination).append(rows)
-    found = plan(manifest, SETTINGS, destination, MACHINE, otherwise=RATES)
+    found = plan(manifest, SETTINGS, destination, MACHINE, fallback=RATES)
     assert (found.total, found.done, len(found.failed_before), found.todo) == (5, 3, 1, 1)
-    assert found.rates is not None
-    assert "3 videos done at" in found.rates.source
-    assert found.rates.stages["sample"].of(1, 2.0) == pytest.approx(2.0)
+    assert found.cost_model is not None
+    assert "3 videos done at" in found.cost_model.source
+    assert found.cost_model.stages["sample"].work(1, 2.0) == pytest.approx(2.0)
     with pytest.raises(FingerprintError):
         plan(manifest, RunSettings(seed=9), destination, MACHINE)
 

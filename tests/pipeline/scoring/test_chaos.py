@@ -1,4 +1,4 @@
-"""Chaos: parts of a run are killed without end, and every video is done once, the same as ever."""
+"""Chaos: parts of a run are killed again and again, and every video is still done once with the same music."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ from rich.table import Table
 from pipeline.destination.ledger import Ledger
 from pipeline.storage.paths import is_temporary
 from pipeline.storage.storage import Storage, StorageError
-from tests.conftest import Bucket
 from tests.support.chaos import KINDS, Chaos, Outcome, Raylets, raylets, score
 from tests.support.faulty import FAULTS, Faults, faulty
+from tests.support.s3 import Bucket
 from tests.support.videos import gray, write_video
 
 
@@ -28,7 +28,7 @@ def faults() -> Faults:
 
 @pytest.fixture
 def behind(bucket: Bucket, faults: Faults, monkeypatch: pytest.MonkeyPatch) -> Iterator[Bucket]:
-    """A bucket that other processes reach through a proxy with faults."""
+    """A bucket that other processes reach through a proxy that breaks requests."""
     with faulty(bucket.s3.endpoint, faults) as endpoint:
         monkeypatch.setenv("AWS_ENDPOINT_URL", endpoint)
         yield bucket
@@ -54,7 +54,7 @@ def chaos(cluster: Raylets, source: Path, out: str, log: Path, *, every: float, 
 
 
 def settled(ledger: Ledger) -> int:
-    """Rows so far; 0 while the storage stumbles."""
+    """Number of ledger rows so far; 0 while the storage fails."""
     with suppress(StorageError):
         return ledger.table().num_rows
     return 0
@@ -67,7 +67,7 @@ def check(outcome: Outcome, expected: Outcome, clips: int) -> None:
 
 
 def leftovers(bucket: Bucket, folder: Path) -> list[str]:
-    """Claims and temporary files that runs left in a bucket and below a folder; the client's empty marks apart."""
+    """Lock records and temporary files that runs left in a bucket and below a folder, without the client's marks."""
     names = [key for key, size in bucket.keys().items() if size]
     names += [str(path) for path in folder.rglob("*") if path.is_file()]
     return [name for name in names if "/claims/" in name or is_temporary(name)]
@@ -92,7 +92,7 @@ def undisturbed(cluster: Raylets, source: Path, folder: Path) -> Outcome:
 
 
 def test_killed_parts_cost_nothing(behind: Bucket, faults: Faults, tmp_path: Path) -> None:
-    """Every part once, with a bucket that stumbles."""
+    """Every kind of part is killed once, and 5% of the requests to the bucket fail."""
     source = write_clips(tmp_path / "in", 6)
     with raylets() as cluster:
         expected = undisturbed(cluster, source, tmp_path)

@@ -1,4 +1,4 @@
-"""Outputs first, verified, then the ledger row; what stops one row and what stops the run."""
+"""Delivery: outputs are verified before the ledger row is written; some errors fail one row, others stop the run."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def scratch(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     assert list(folder.iterdir()) == []
 
 
-def test_rows_tell_what_was_delivered_and_what_failed(table: pa.Table, tmp_path: Path) -> None:
+def test_rows_record_delivered_files_and_errors(table: pa.Table, tmp_path: Path) -> None:
     destination = Storage.open(tmp_path / "out")
     step = delivery(destination)
     rows = step(table).to_pylist()
@@ -65,7 +65,7 @@ def test_rows_tell_what_was_delivered_and_what_failed(table: pa.Table, tmp_path:
     assert Ledger(destination).table().to_pylist() == rows
 
 
-def test_a_fault_of_one_upload_fails_one_row(table: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_error_of_one_upload_fails_one_row(table: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object) -> None:
         raise StorageError("CutShort", "half of it arrived; try again")
 

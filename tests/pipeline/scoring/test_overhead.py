@@ -1,4 +1,4 @@
-"""Overhead: a run of the pipeline beside a plain loop over the same stages, clips and cores."""
+"""Overhead: the time of a run, compared with a plain loop over the same stages, clips and cores."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from jobs.studies.throughput import Clock
+from jobs.studies.throughput import StageClock
 from pipeline.cluster.resources import Machine
 from pipeline.cluster.session import cluster
-from pipeline.datasets.synthetic_videos import write_clip
+from pipeline.datasets.synthetic_clip import write_clip
 from pipeline.discovery import discover
 from pipeline.scoring.run import run
 from pipeline.scoring.settings import RunSettings
-from pipeline.scoring.steps import STAGES, steps_of
+from pipeline.scoring.steps import STAGES, scoring_layout, scoring_steps
 from pipeline.storage.storage import Storage
 
 CLIPS, SECONDS = 24, 20.0
@@ -24,8 +24,8 @@ SETTINGS = RunSettings(seed=1)
 
 
 def looped(manifest: pa.Table, destination: Storage) -> float:
-    """Seconds of a loop, its networks loaded before."""
-    steps = steps_of({}, SETTINGS, destination, Machine.here().layout(large_model=False))
+    """Seconds of a loop over clips and stages, whose networks were loaded before."""
+    steps = scoring_steps(SETTINGS, destination, scoring_layout(Machine.here(), SETTINGS.model))
     chain = [steps[name].build() for name in STAGES]
     began = time.monotonic()
     for number in range(manifest.num_rows):
@@ -38,12 +38,12 @@ def looped(manifest: pa.Table, destination: Storage) -> float:
 
 def piped(manifest: pa.Table, destination: Storage) -> Mapping[str, float]:
     """Seconds of a run: from its call to its end, until every stage had a worker, and a clip's from then on."""
-    clock = Clock()
+    clock = StageClock()
     summary = run(manifest, SETTINGS, destination, clock)
     assert summary.done == manifest.num_rows
-    assert clock.up
+    assert clock.ready
     each = (clock.last["mux"] - clock.first["mux"][0]) / (manifest.num_rows - 1)
-    return {"run": time.monotonic() - clock.began, "start": clock.up, "each": each}
+    return {"run": time.monotonic() - clock.started, "start": clock.ready, "each": each}
 
 
 @pytest.mark.slow

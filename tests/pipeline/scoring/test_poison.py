@@ -1,4 +1,4 @@
-"""Poison: hostile files among good ones fail with their reason, and cost the good ones neither result nor time."""
+"""Hostile files among good ones fail with their reason, and neither harm the good ones nor slow them down."""
 
 from __future__ import annotations
 
@@ -8,16 +8,17 @@ from pathlib import Path
 
 import pytest
 
+from models.sampling.settings import SamplingSettings
 from pipeline.cluster.session import cluster
 from pipeline.discovery import discover
-from pipeline.scoring.run import Summary, run
+from pipeline.scoring.run import RunSummary, run
 from pipeline.scoring.settings import RunSettings
 from pipeline.storage.storage import Storage
 from tests.support.hostile import SECRET, write_hostile
-from tests.support.inline import Told
+from tests.support.listener import RecordedProgress
 from tests.support.videos import gray, write_video
 
-QUICK = RunSettings(steps=2, seed=3)
+QUICK = RunSettings(seed=3, sampling=SamplingSettings(steps=2))
 
 
 def write_good(folder: Path, count: int) -> Path:
@@ -27,9 +28,9 @@ def write_good(folder: Path, count: int) -> Path:
     return folder
 
 
-def scored(source: Path, out: Path) -> tuple[Summary, float]:
+def scored(source: Path, out: Path) -> tuple[RunSummary, float]:
     destination, began = Storage.open(out), time.monotonic()
-    return run(discover([str(source)], destination), QUICK, destination, Told()), time.monotonic() - began
+    return run(discover([str(source)], destination), QUICK, destination, RecordedProgress()), time.monotonic() - began
 
 
 def test_hostile_files_fail_with_their_reason(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""Whole runs on Ray: good and bad files, another destination, another order, and coming back."""
+"""Whole runs on Ray: good and bad files, another destination, another order, and resumed runs."""
 
 from __future__ import annotations
 
@@ -6,26 +6,28 @@ import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import av
 import pytest
 import soundfile
 
+from models.sampling.settings import SamplingSettings
 from models.weights.source import ModelSource
 from pipeline.cluster.session import cluster
 from pipeline.destination.ledger import FAILED, Ledger
-from pipeline.destination.run_lock import ClaimError, claimed
+from pipeline.destination.run_lock import RunLockError, locked
 from pipeline.discovery import discover
-from pipeline.scoring.run import FingerprintError, Summary, resume, run
+from pipeline.scoring.resume import FingerprintError, remaining_work
+from pipeline.scoring.run import RunSummary, run
 from pipeline.scoring.settings import RunSettings
 from pipeline.scoring.steps import STAGES
 from pipeline.storage.storage import Storage
-from tests.conftest import Bucket
-from tests.support.inline import Told
-from tests.support.s3 import S3
+from tests.support.listener import RecordedProgress
+from tests.support.s3 import S3, Bucket
 from tests.support.videos import cut_in_half, ffmpeg, gray, write_video
 
-QUICK = RunSettings(steps=2, seed=3)
+QUICK = RunSettings(seed=3, sampling=SamplingSettings(steps=2))
 GOOD = ["a.mp4", "deep/b c.mov", "deep/er/-d.mkv", "naïve 映像.mp4", "new\nline.mp4", "w'e\"b.webm"]
 BAD = {
     "audio.mp4": "NoVideoStream",
@@ -76,25 +78,29 @@ def ray_with_s3(s3_endpoint: S3) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def scored(videos: Path, ray_with_s3: None, tmp_path_factory: pytest.TempPathFactory) -> tuple[Storage, Summary, Told]:
-    destination, told = Storage.open(tmp_path_factory.mktemp("scored")), Told()
-    summary = run(discover([str(videos)], destination), QUICK, destination, told)
-    return destination, summary, told
+def scored(
+    videos: Path, ray_with_s3: None, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Storage, RunSummary, RecordedProgress]:
+    destination, listener = Storage.open(tmp_path_factory.mktemp("scored")), RecordedProgress()
+    summary = run(discover([str(videos)], destination), QUICK, destination, listener)
+    return destination, summary, listener
 
 
-def test_every_good_file_is_scored_and_every_bad_one_says_why(scored: tuple[Storage, Summary, Told]) -> None:
-    destination, summary, told = scored
+def test_every_good_file_is_scored_and_every_bad_one_says_why(
+    scored: tuple[Storage, RunSummary, RecordedProgress],
+) -> None:
+    destination, summary, listener = scored
     assert (summary.total, summary.done, summary.skipped) == (14, 6, 0)
     assert {Path(row["uri"]).name: row["error_type"] for row in summary.failures} == BAD
     assert {row["stage"] for row in summary.failures} == {"decode"}
-    assert (told.total, told.counts) == (14, dict.fromkeys(STAGES, 14))
+    assert (listener.total, listener.counts) == (14, dict.fromkeys(STAGES, 14))
     rows = Ledger(destination).table().to_pylist()
     assert len(rows) == 14
     assert len({row["item_id"] for row in rows}) == 14
     assert all(row["error_message"] for row in rows if row["state"] == FAILED)
 
 
-def test_outputs_stand_beside_each_other(scored: tuple[Storage, Summary, Told], videos: Path) -> None:
+def test_outputs_stand_beside_each_other(scored: tuple[Storage, RunSummary, RecordedProgress], videos: Path) -> None:
     destination, _, _ = scored
     names = {entry.name for entry in destination.files()}
     assert names == {str(Path(name).with_suffix(s)) for name in GOOD for s in (Path(name).suffix, ".wav", ".json")}
@@ -103,18 +109,18 @@ def test_outputs_stand_beside_each_other(scored: tuple[Storage, Summary, Told], 
         seconds = float(av.open(str(videos / name)).duration) / 1e6
         assert float(av.open(str(scored_file)).duration) / 1e6 == pytest.approx(seconds, abs=1 / 25)
         assert soundfile.info(scored_file.with_suffix(".wav")).duration == pytest.approx(seconds, abs=1 / 25)
-        facts = json.loads(scored_file.with_suffix(".json").read_text())
-        assert (facts["fingerprint"], facts["seed"], facts["steps"]) == (QUICK.fingerprint, 3, 2)
-        assert set(facts["seconds"]) == {"decode", "features", "rhythm", "sample", "sound"}
+        sidecar = json.loads(scored_file.with_suffix(".json").read_text())
+        assert (sidecar["fingerprint"], sidecar["seed"], sidecar["steps"]) == (QUICK.fingerprint, 3, 2)
+        assert set(sidecar["seconds"]) == {"decode", "features", "rhythm", "sample", "sound"}
 
 
-def test_again_recomputes_nothing(scored: tuple[Storage, Summary, Told], videos: Path) -> None:
+def test_again_recomputes_nothing(scored: tuple[Storage, RunSummary, RecordedProgress], videos: Path) -> None:
     destination, _, _ = scored
     before = _times(destination)
-    told = Told()
-    summary = run(discover([str(videos)], destination), QUICK, destination, told)
+    listener = RecordedProgress()
+    summary = run(discover([str(videos)], destination), QUICK, destination, listener)
     assert (summary.total, summary.done, summary.skipped, len(summary.failures)) == (14, 0, 6, 8)
-    assert told.total == 0
+    assert listener.total == 0
     assert _times(destination) == before
 
 
@@ -123,12 +129,12 @@ def _times(destination: Storage) -> dict[Path, int]:
 
 
 def test_alone_to_a_bucket_from_a_bucket_is_the_same_music(
-    scored: tuple[Storage, Summary, Told], videos: Path, bucket: Bucket, ray_with_s3: None
+    scored: tuple[Storage, RunSummary, RecordedProgress], videos: Path, bucket: Bucket, ray_with_s3: None
 ) -> None:
     for name in (GOOD[1], GOOD[3]):
         bucket.put(f"in/{name}", (videos / name).read_bytes())
     destination = Storage.open(f"{bucket.url}/out")
-    summary = run(discover([f"{bucket.url}/in"], destination), QUICK, destination, Told())
+    summary = run(discover([f"{bucket.url}/in"], destination), QUICK, destination, RecordedProgress())
     assert (summary.done, summary.failures) == (2, [])
     for name in (GOOD[1], GOOD[3]):
         sound = str(Path(name).with_suffix(".wav"))
@@ -138,51 +144,64 @@ def test_alone_to_a_bucket_from_a_bucket_is_the_same_music(
     assert sorted(set(ours)) == ["ledger", "runs"]
 
 
-def test_other_settings_are_not_mixed_unless_told(scored: tuple[Storage, Summary, Told], videos: Path) -> None:
+def test_other_settings_are_not_mixed_unless_allowed(
+    scored: tuple[Storage, RunSummary, RecordedProgress], videos: Path
+) -> None:
     destination, _, _ = scored
     manifest = discover([str(videos)], destination)
-    other = RunSettings(steps=2, seed=4).fingerprint
+    other = RunSettings(seed=4, sampling=SamplingSettings(steps=2)).fingerprint
     with pytest.raises(FingerprintError, match=f"{QUICK.fingerprint}.*{other}"):
-        resume(manifest, other, Ledger(destination))
-    assert resume(manifest, other, Ledger(destination), mix=True).todo.num_rows == 14
+        remaining_work(manifest, other, Ledger(destination))
+    assert remaining_work(manifest, other, Ledger(destination), mix=True).todo.num_rows == 14
 
 
 def test_lost_and_changed_files_are_done_again(
-    scored: tuple[Storage, Summary, Told], videos: Path, tmp_path: Path
+    scored: tuple[Storage, RunSummary, RecordedProgress], videos: Path, tmp_path: Path
 ) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(scored[0].root, copy)
     (copy / "a.wav").unlink()
     (copy / "deep" / "b c.mov").write_bytes(b"truncated")
     destination = Storage.open(copy)
-    left = resume(discover([str(videos)], destination), QUICK.fingerprint, Ledger(destination))
-    assert left.todo["output"].to_pylist() == ["a.mp4", "deep/b c.mov"]
-    assert set(left.attempts.values()) == {1}
+    work = remaining_work(discover([str(videos)], destination), QUICK.fingerprint, Ledger(destination))
+    assert work.todo["output"].to_pylist() == ["a.mp4", "deep/b c.mov"]
+    assert set(work.attempts.values()) == {1}
 
 
 def test_settings_come_back_from_their_record() -> None:
-    for settings in (QUICK, RunSettings(guidance=1.5, take=2, sampler="ddim", device="cpu")):
+    other = RunSettings(take=2, device="cpu", sampling=SamplingSettings(sampler="ddim", guidance=1.5, compiled=True))
+    for settings in (QUICK, other):
         assert RunSettings.of_record(json.loads(json.dumps(settings.record))) == settings
-    elsewhere = RunSettings(model=ModelSource("weights/x.safetensors"), clip="weights/clip.safetensors").record
+    elsewhere = RunSettings(model=ModelSource("weights/x.safetensors"), clip_weights="weights/clip.safetensors").record
     assert (Path(elsewhere["model"]).is_absolute(), Path(elsewhere["clip"]).is_absolute()) == (True, True)
 
 
-def test_two_runs_do_not_share_a_destination(scored: tuple[Storage, Summary, Told], videos: Path) -> None:
+def test_two_runs_do_not_share_a_destination(
+    scored: tuple[Storage, RunSummary, RecordedProgress], videos: Path
+) -> None:
     destination = scored[0]
     manifest = discover([str(videos)], destination)
-    with claimed(destination), pytest.raises(ClaimError, match="another run is at work"):
-        run(manifest, QUICK, destination, Told())
+    with locked(destination), pytest.raises(RunLockError, match="another run is at work"):
+        run(manifest, QUICK, destination, RecordedProgress())
     left = destination.root + "/deep/.diff-v2m-" + "0" * 32 + ".tmp"
     Path(left).write_bytes(b"half a video")
-    assert run(manifest, QUICK, destination, Told()).skipped == len(GOOD)
+    assert run(manifest, QUICK, destination, RecordedProgress()).skipped == len(GOOD)
     assert not Path(left).exists()
 
 
 def test_the_fingerprint_stands_for_what_changes_the_music() -> None:
     base = RunSettings()
     steps, guidance = base.model.steps, base.model.guidance
-    assert RunSettings(steps=steps, guidance=guidance, device="cuda").fingerprint == base.fingerprint
-    changes = [{"seed": 1}, {"take": 1}, {"steps": steps + 1}, {"guidance": guidance + 1}, {"sampler": "other"}]
-    prints = {RunSettings(**change).fingerprint for change in changes}  # type: ignore[arg-type]
-    assert len(prints | {base.fingerprint}) == 6
+    same = SamplingSettings(steps=steps, guidance=guidance, compiled=True)
+    assert RunSettings(device="cuda", sampling=same).fingerprint == base.fingerprint
+    assert RunSettings(sampling=SamplingSettings(sampler="dpm")).fingerprint == base.fingerprint
+    changes: list[dict[str, Any]] = [
+        {"steps": steps + 1},
+        {"guidance": guidance + 1},
+        {"sampler": "ddim"},
+        {"precision": "bfloat16"},
+    ]
+    prints = {RunSettings(sampling=SamplingSettings(**change)).fingerprint for change in changes}
+    prints |= {RunSettings(seed=1).fingerprint, RunSettings(take=1).fingerprint}
+    assert len(prints | {base.fingerprint}) == 7
     assert RunSettings(model=ModelSource()).fingerprint == base.fingerprint

@@ -1,4 +1,4 @@
-"""Scale: the machinery alone with thousands of clips; a stage that returns noise stands in place of the networks."""
+"""Scale: the pipeline with thousands of clips, and a stage that returns noise in place of the networks."""
 
 from __future__ import annotations
 
@@ -16,29 +16,30 @@ import numpy as np
 import psutil
 import pytest
 
+from models.sampling.settings import SamplingSettings
 from pipeline.cluster.resources import Layout, Machine
 from pipeline.cluster.session import cluster
 from pipeline.destination.ledger import Ledger
 from pipeline.destination.report import report_page
-from pipeline.destination.status import standing
+from pipeline.destination.status import run_status
 from pipeline.discovery import discover
 from pipeline.planning.estimate import plan
-from pipeline.scoring import streaming as execution
+from pipeline.scoring import steps as steps_module
 from pipeline.scoring.run import run
 from pipeline.scoring.settings import RunSettings
 from pipeline.scoring.streaming import Step
 from pipeline.storage.storage import Storage
 from stages.base import Stage
 from stages.contracts import DECODED, SOUND, Contract, Row
-from tests.support.inline import Told
+from tests.support.listener import RecordedProgress
 from tests.support.videos import gray, write_video
 
-SETTINGS = RunSettings(steps=1)
+SETTINGS = RunSettings(sampling=SamplingSettings(steps=1))
 SAMPLE_RATE = 44100
 
 
 class Noise(Stage):
-    """In place of everything between decoding and muxing: noise as long as the video, at once."""
+    """A stage in place of all between decoding and muxing: it returns noise as long as the video at once."""
 
     name: ClassVar[str] = "sound"
     reads: ClassVar[Contract] = DECODED
@@ -57,9 +58,9 @@ class Noise(Stage):
 
 
 def without_networks(
-    attempts: Mapping[str, int], settings: RunSettings, destination: Storage, layout: Layout, *, of: Any
+    settings: RunSettings, destination: Storage, layout: Layout, attempts: Mapping[str, int], *, scoring_steps: Any
 ) -> dict[str, Step]:
-    steps = of(attempts, settings, destination, layout)
+    steps = scoring_steps(settings, destination, layout, attempts)
     return {"decode": steps["decode"], "sound": Step(Noise, 1, layout["sound"]), "mux": steps["mux"]}
 
 
@@ -75,15 +76,17 @@ def write_links(folder: Path, count: int, different: int = 50) -> Path:
 
 @dataclass
 class Watch:
-    """What a run's processes hold, told every few seconds.
+    """The memory of a run's processes, measured every few seconds.
 
     Attributes:
-        every: seconds.
-        seen: items done, seconds since the beginning, and MiB: of this process, of Ray's objects, of all of Ray.
-        ahead: items that were decoded and not yet done, at most.
+        listener: knows the progress of the run.
+        every: seconds between two measurements.
+        seen: for each measurement items done, seconds since the beginning, and MiB of this process, of Ray's objects
+            and of all processes of Ray.
+        ahead: greatest number of items that were decoded and not yet done.
     """
 
-    told: Told
+    listener: RecordedProgress
     every: float
     seen: list[tuple[int, float, float, float, float]] = field(default_factory=list)
     ahead: int = 0
@@ -94,7 +97,7 @@ class Watch:
 
         def watch() -> None:
             while not stop.wait(self.every):
-                counts = self.told.counts
+                counts = self.listener.counts
                 done = counts.get("mux", 0)
                 self.ahead = max(self.ahead, counts.get("decode", 0) - done)
                 with suppress(IndexError, ValueError):  # before Ray is there, and after
@@ -110,7 +113,7 @@ class Watch:
 
 
 def _mebibytes() -> tuple[float, float, float]:
-    """Of this process, of the objects in Ray's store, and of all processes of Ray."""
+    """MiB of this process, of the objects in Ray's store, and of all processes of Ray."""
     import ray
     from ray._private.internal_api import node_stats
 
@@ -126,11 +129,17 @@ def _mebibytes() -> tuple[float, float, float]:
     return psutil.Process().memory_info().rss / 2**20, held / 2**20, of_ray / 2**20
 
 
-KINDS = {"raylet": "raylet", "gcs_server": "gcs", "ray::Tally": "tally", "ray::Map": "workers", "ray::": "other actors"}
+KINDS = {
+    "raylet": "raylet",
+    "gcs_server": "gcs",
+    "ray::ProgressTracker": "progress tracker",
+    "ray::Map": "workers",
+    "ray::": "other actors",
+}
 
 
 def _processor_seconds() -> dict[str, float]:
-    """What this process, which drives the run, and those of Ray have computed since they began."""
+    """Processor seconds of this process, which drives the run, and of each kind of Ray's processes so far."""
     spent = dict.fromkeys(("driver", *KINDS.values()), 0.0)
     spent["driver"] = sum(psutil.Process().cpu_times()[:2])
     for process in psutil.Process().children(recursive=True):
@@ -143,17 +152,19 @@ def _processor_seconds() -> dict[str, float]:
 
 
 def measure(folder: Path, count: int, every: float) -> dict[str, float]:
-    """Run, and then read, with so many items."""
-    source, destination, told = write_links(folder / "in", count), Storage.open(folder / "out"), Told()
-    watch, figures = Watch(told, every), dict[str, float]()
+    """Figures of a run with `count` items, and of reading its destination afterwards."""
+    source, destination, listener = write_links(folder / "in", count), Storage.open(folder / "out"), RecordedProgress()
+    watch, figures = Watch(listener, every), dict[str, float]()
     began = time.monotonic()
     manifest = discover([str(source)], destination)
     figures["discover s"] = time.monotonic() - began
     with cluster(), pytest.MonkeyPatch.context() as patch:
-        patch.setattr(execution, "steps_of", partial(without_networks, of=execution.steps_of))
+        patch.setattr(
+            steps_module, "scoring_steps", partial(without_networks, scoring_steps=steps_module.scoring_steps)
+        )
         began = time.monotonic()
         with watch.watching():
-            summary = run(manifest, SETTINGS, destination, told)
+            summary = run(manifest, SETTINGS, destination, listener)
         figures["run s"] = time.monotonic() - began
         for kind, seconds in _processor_seconds().items():
             figures[f"{kind}, processor ms an item"] = 1000 * seconds / count
@@ -173,18 +184,18 @@ def measure(folder: Path, count: int, every: float) -> dict[str, float]:
 
 
 def _readings(manifest: Any, destination: Storage) -> dict[str, float]:
-    """How long it takes to read what a run left."""
+    """Seconds that it takes to read the destination of a run in several ways."""
     figures = dict[str, float]()
     for name, read in {
         "ledger s": lambda: Ledger(destination).table(),
-        "status s": lambda: standing(destination),
+        "status s": lambda: run_status(destination),
         "plan s": lambda: plan(manifest, SETTINGS, destination, Machine.here()),
     }.items():
         began = time.monotonic()
         read()
         figures[name] = time.monotonic() - began
     began = time.monotonic()
-    figures["report MiB"] = len(report_page(standing(destination), destination)) / 2**20
+    figures["report MiB"] = len(report_page(run_status(destination), destination)) / 2**20
     figures["report s"] = time.monotonic() - began
     return figures
 
@@ -194,7 +205,7 @@ def show(figures: dict[str, float]) -> None:
         print(f"{name:45} {value:8.2f}")
 
 
-def test_every_item_is_recorded_and_memory_is_told(tmp_path: Path) -> None:
+def test_every_item_is_recorded_and_memory_is_measured(tmp_path: Path) -> None:
     figures = measure(tmp_path, 24, 0.5)
     show(figures)
     assert figures["ledger s"] < 10

@@ -1,4 +1,4 @@
-"""Workers that die: their rows are computed again, alone, and left alone when they kill; nothing else is touched."""
+"""Workers that die: their rows are computed again one by one, rows that kill get an error, all others are unharmed."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ import pytest
 from pipeline.cluster.resources import Pool
 from pipeline.cluster.session import RunError, cluster
 from pipeline.destination.ledger import Ledger
-from pipeline.scoring import streaming as execution
-from pipeline.scoring.run import resume
-from pipeline.scoring.streaming import Step, through
-from pipeline.scoring.workers import DEATHS, FINISHED, QUARANTINED, STARTS, Progress, Tally, marked
+from pipeline.scoring import streaming
+from pipeline.scoring.progress import RECORDED, ProgressTracker, RunProgress
+from pipeline.scoring.resume import remaining_work
+from pipeline.scoring.streaming import Step, run_steps
+from pipeline.scoring.workers import MAX_DEATHS, MAX_STARTS, with_error
 from pipeline.storage.storage import Storage
 from stages.contracts import MANIFEST, Row, table_of
-from tests.pipeline.destination.test_ledger import failed
-from tests.support.inline import Told
-
-PLAIN = Pool(workers=1, num_cpus=0.1, num_gpus=0, threads=1)
+from stages.error_kinds import FINISHED, WORKER_DIED
+from tests.support.ledger import failed
+from tests.support.listener import RecordedProgress
 
 
 class Passing:
@@ -41,10 +41,10 @@ class Passing:
             self.recorded = self._recorded
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        sound = [row["item_id"] for row in table.to_pylist() if row["error"] is None]
+        valid = [row["item_id"] for row in table.to_pylist() if row["error"] is None]
         with self.log.open("a") as lines:
-            lines.write(" ".join(sound) + "\n")
-        for item in sound:
+            lines.write(" ".join(valid) + "\n")
+        for item in valid:
             died = self.log.with_name(f"{item}.deaths")
             died.touch()
             if died.stat().st_size < self.kills.get(item, 0):
@@ -54,19 +54,19 @@ class Passing:
 
     def _recorded(self, table: pa.Table) -> pa.Table:
         known = [row["item_id"] for row in table.to_pylist() if (self.log.parent / f"{row['item_id']}.deaths").exists()]
-        return marked(table, "last", "Recorded", "") if known else table.slice(0, 0)
+        return with_error(table, "last", "Recorded", "") if known else table.slice(0, 0)
 
 
 class Slow:
     """A stage that takes its time and writes down how many batches of the one before wait for it."""
 
-    def __init__(self, before: Path, waiting: Path) -> None:
-        self.before, self.waiting, self.calls = before, waiting, 0
+    def __init__(self, before: Path, pending: Path) -> None:
+        self.before, self.pending, self.calls = before, pending, 0
 
     def __call__(self, table: pa.Table) -> pa.Table:
         time.sleep(0.03)
         self.calls += 1
-        with self.waiting.open("a") as lines:
+        with self.pending.open("a") as lines:
             lines.write(f"{len(self.before.read_text().splitlines()) - self.calls}\n")
         return table
 
@@ -89,44 +89,44 @@ def manifest(count: int) -> pa.Table:
     return table_of(rows, MANIFEST)
 
 
-def passed(count: int, **stages: tuple[Callable[[], object], int]) -> tuple[list[Row], Told]:
-    told = Told()
-    told.begin(count)
+def passed(count: int, **stages: tuple[Callable[[], object], int]) -> tuple[list[Row], RecordedProgress]:
+    listener = RecordedProgress()
+    listener.begin(count)
     pools = [Pool(1, 0.1 + i / 1000, 0, 1) for i in range(len(stages))]
     steps = {name: Step(build, batch, pool) for (name, (build, batch)), pool in zip(stages.items(), pools, strict=True)}
-    return [row for table in through(manifest(count), steps, told) for row in table.to_pylist()], told
+    return [row for table in run_steps(manifest(count), steps, listener) for row in table.to_pylist()], listener
 
 
 def test_fast_stages_wait_for_a_slow_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Blocks of 3 rows, of which 24 may be on their way: two tasks of three workers four times."""
-    monkeypatch.setattr(execution, "MOST_BLOCKS", 100)
-    before, waiting = tmp_path / "before", tmp_path / "waiting"
+    monkeypatch.setattr(streaming, "MAX_BLOCKS", 100)
+    before, pending = tmp_path / "before", tmp_path / "pending"
     stages = {
         "first": (partial(Passing, before, {}), 1),
         "second": (partial(Passing, tmp_path / "second", {}), 1),
-        "slow": (partial(Slow, before, waiting), 1),
+        "slow": (partial(Slow, before, pending), 1),
     }
     rows, _ = passed(240, **stages)
     assert len(rows) == 240
-    assert 20 < max(map(int, waiting.read_text().split())) < 3 * 24 + 10
+    assert 20 < max(map(int, pending.read_text().split())) < 3 * 24 + 10
 
 
 def test_a_row_that_kills_twice_is_left_alone_and_the_others_pass(tmp_path: Path) -> None:
     kills = {"item2": 99, "item5": 1}
-    rows, told = passed(
+    rows, listener = passed(
         8, first=(partial(Passing, tmp_path / "log", kills), 1), last=(partial(Passing, tmp_path / "two", {}), 1)
     )
     assert sorted(row["item_id"] for row in rows) == [f"item{i}" for i in range(8)]
     (bad,) = [row for row in rows if row["error"]]
-    assert (bad["item_id"], bad["error"]["stage"], bad["error"]["type"]) == ("item2", "first", QUARANTINED)
+    assert (bad["item_id"], bad["error"]["stage"], bad["error"]["type"]) == ("item2", "first", WORKER_DIED)
     assert "2 workers died with it at first" in bad["error"]["message"]
     tries = (tmp_path / "log").read_text().split()
     assert {item: tries.count(item) for item in ("item1", "item2", "item5")} == {
         "item1": 1,
-        "item2": DEATHS,
+        "item2": MAX_DEATHS,
         "item5": 2,
     }
-    assert told.counts == {"first": 8, "last": 8}
+    assert listener.counts == {"first": 8, "last": 8}
 
 
 def test_a_batch_with_a_killer_is_computed_row_by_row(tmp_path: Path) -> None:
@@ -148,33 +148,33 @@ def test_what_was_recorded_is_not_made_again(tmp_path: Path) -> None:
     assert (tmp_path / "log").read_text().split() == ["item0", "item1"]
 
 
-def test_the_tally_tells_deaths_and_what_is_finished() -> None:
-    tally = Tally("last")
-    assert tally.begin("first", ["a", "b"]) == [0, 0]
-    assert tally.begin("first", ["b", "c"]) == [1, 0]
-    assert tally.begin("first", ["c"]) == [0]  # the question before began nothing
-    tally.leave("first", ["a", "b"], [2.5, 1.0])
-    assert tally.begin("first", ["b"]) == [0]
-    tally.leave("last", ["d"], [2.0])
-    assert tally.begin("last", ["d"]) == [0]  # it left, but nothing was recorded
-    tally.leave("last", ["d", "d"], [2.0, 2.0])
-    tally.leave("last", ["a", "c"], [2.5, None], recorded=True)
-    tally.leave("last", ["a"], [2.5], recorded=True)
-    assert tally.begin("first", ["a"]) == [-1]
-    assert tally.read() == Progress({"first": 2, "last": 3}, failed=1, music=4.5)
-    assert [tally.starting("first") for _ in range(STARTS + 1)][-1] > STARTS
-    tally.started("first")
-    assert tally.starting("first") == 1
+def test_the_tracker_counts_deaths_and_finished_rows() -> None:
+    tracker = ProgressTracker("last")
+    assert tracker.begin("first", ["a", "b"]) == [0, 0]
+    assert tracker.begin("first", ["b", "c"]) == [1, 0]
+    assert tracker.begin("first", ["c"]) == [0]  # the question before began nothing
+    tracker.finish("first", ["a", "b"], [2.5, 1.0])
+    assert tracker.begin("first", ["b"]) == [0]
+    tracker.finish("last", ["d"], [2.0])
+    assert tracker.begin("last", ["d"]) == [0]  # it left, but nothing was recorded
+    tracker.finish("last", ["d", "d"], [2.0, 2.0])
+    tracker.finish("last", ["a", "c"], [2.5, None], recorded=True)
+    tracker.finish("last", ["a"], [2.5], recorded=True)
+    assert tracker.begin("first", ["a"]) == [RECORDED]
+    assert tracker.read() == RunProgress({"first": 2, "last": 3}, failed=1, music=4.5)
+    assert [tracker.starting("first") for _ in range(MAX_STARTS + 1)][-1] > MAX_STARTS
+    tracker.started("first")
+    assert tracker.starting("first") == 1
 
 
 def test_what_killed_workers_is_left_alone_by_later_runs_too(tmp_path: Path) -> None:
     ledger = Ledger(Storage.open(tmp_path))
-    ledger.append([failed("item0", error_type=QUARANTINED), failed("item1", error_type="Timeout")])
-    state = resume(manifest(3), "F", ledger)
+    ledger.append([failed("item0", error_type=WORKER_DIED), failed("item1", error_type="Timeout")])
+    state = remaining_work(manifest(3), "F", ledger)
     assert state.todo["item_id"].to_pylist() == ["item1", "item2"]
-    assert resume(manifest(3), "F", ledger, hopeless_too=True).todo.num_rows == 3
+    assert remaining_work(manifest(3), "F", ledger, retry_permanent=True).todo.num_rows == 3
 
 
-def test_a_mark_does_not_hide_an_earlier_error() -> None:
-    table = marked(marked(manifest(1), "first", QUARANTINED, "why"), "second", FINISHED, "")
-    assert table["error"].to_pylist() == [{"stage": "first", "type": QUARANTINED, "message": "why"}]
+def test_a_later_error_does_not_hide_an_earlier_error() -> None:
+    table = with_error(with_error(manifest(1), "first", WORKER_DIED, "why"), "second", FINISHED, "")
+    assert table["error"].to_pylist() == [{"stage": "first", "type": WORKER_DIED, "message": "why"}]

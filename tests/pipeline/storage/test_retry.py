@@ -1,4 +1,4 @@
-"""Storage that stumbles: refused, reset, cut and slow requests over HTTP end well, refusals end at once."""
+"""Transient errors: throttled, reset, cut and slow requests over HTTP end well, refusals end at once."""
 
 from __future__ import annotations
 
@@ -9,32 +9,32 @@ from dataclasses import dataclass
 
 import pytest
 
-from pipeline.storage import retry as patience
+from pipeline.storage import retry
 from pipeline.storage.errors import StorageError
-from pipeline.storage.retry import WAITS, patient
+from pipeline.storage.retry import WAITS, retry_transient
 from pipeline.storage.storage import Storage
-from tests.conftest import Bucket
 from tests.support.faulty import FAULTS, Faults, faulty
+from tests.support.s3 import Bucket
 
 
 @pytest.fixture(autouse=True)
 def slept(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The waits, which are not waited."""
+    """The waits that were asked for; nobody really waits."""
     waits: list[float] = []
-    monkeypatch.setattr(patience.time, "sleep", waits.append)
+    monkeypatch.setattr(retry.time, "sleep", waits.append)
     return waits
 
 
 @dataclass
-class Far:
-    """Fails as often as it is told."""
+class Failing:
+    """A storage whose first reads fail."""
 
     kind: str
     failures: int
     local: bool = False
     calls: int = 0
 
-    @patient
+    @retry_transient
     def read(self, name: str) -> str:
         self.calls += 1
         if self.calls <= self.failures:
@@ -42,31 +42,31 @@ class Far:
         return name
 
 
-def test_transient_faults_are_waited_out_ever_longer(slept: list[float]) -> None:
-    far = Far("Unavailable", len(WAITS))
-    assert far.read("a") == "a"
-    assert far.calls == len(WAITS) + 1
+def test_transient_errors_are_waited_out_ever_longer(slept: list[float]) -> None:
+    remote = Failing("Unavailable", len(WAITS))
+    assert remote.read("a") == "a"
+    assert remote.calls == len(WAITS) + 1
     assert all(wait / 2 <= waited <= wait for wait, waited in zip(WAITS, slept, strict=True))
 
 
-def test_patience_ends(slept: list[float]) -> None:
-    far = Far("Unreachable", 100)
+def test_retries_end(slept: list[float]) -> None:
+    remote = Failing("Unreachable", 100)
     with pytest.raises(StorageError):
-        far.read("a")
-    assert far.calls == len(WAITS) + 1
+        remote.read("a")
+    assert remote.calls == len(WAITS) + 1
     assert 30 < sum(WAITS) < 120
 
 
 @pytest.mark.parametrize("kind", ["NotFound", "AccessDenied", "Credentials", "NoBucket", "DiskFull", "BadName"])
-def test_what_is_hopeless_is_not_tried_again(kind: str, slept: list[float]) -> None:
-    far = Far(kind, 1)
+def test_permanent_errors_are_not_tried_again(kind: str, slept: list[float]) -> None:
+    remote = Failing(kind, 1)
     with pytest.raises(StorageError):
-        far.read("a")
-    assert (far.calls, slept) == (1, [])
+        remote.read("a")
+    assert (remote.calls, slept) == (1, [])
 
 
-def test_a_local_disk_does_not_stumble() -> None:
-    near = Far("CutShort", 1, local=True)
+def test_a_local_disk_is_not_tried_again() -> None:
+    near = Failing("CutShort", 1, local=True)
     with pytest.raises(StorageError):
         near.read("a")
 

@@ -15,14 +15,15 @@ from jobs.studies.pack_dataset import pack_dataset
 from models.training.checkpoints import TrainingError
 from models.training.config import TrainConfig
 from pipeline.datasets.dataset import Dataset
-from pipeline.datasets.writer import Shards
+from pipeline.datasets.writer import DatasetWriter
 from pipeline.storage.storage import Storage
-from pipeline.training.data import ArrowSegments, contents, excerpt, open_prepared
-from pipeline.training.launch import Quiet, train
+from pipeline.training.data import ArrowSegments, decode_excerpt, list_segments, open_training_data
+from pipeline.training.launch import train
+from pipeline.training.viewer import SilentViewer
 from stages.contracts import table_of
-from stages.cut_segments import SEGMENT, flac
+from stages.cut_segments import SEGMENT, encode_flac
 from tests.support.small_training import RAW, settings
-from tests.support.training_parts import MadeUp
+from tests.support.training_parts import RandomSegments
 
 pytestmark = pytest.mark.usefixtures("one_thread")
 
@@ -66,9 +67,9 @@ def losses(out: Path) -> list[dict[str, float]]:
     ],
 )
 def test_every_mistake_is_one_line(made: Path, tmp_path: Path, change: dict[str, Any], says: str):
-    with pytest.raises(TrainingError, match=says) as fault:
-        train(settings(made, tmp_path / "out", **change), Quiet())
-    assert len(str(fault.value).splitlines()) == 1
+    with pytest.raises(TrainingError, match=says) as error:
+        train(settings(made, tmp_path / "out", **change), SilentViewer())
+    assert len(str(error.value).splitlines()) == 1
 
 
 @pytest.mark.parametrize("name", ["stage", "loop", "out", "model"])
@@ -101,13 +102,13 @@ def test_shipped_trainings_can_be_read():
 
 def test_epochs_become_steps(made: Path):
     chosen = settings(made, made, diffusion={"e1_epochs": 10, "e2_epochs": 20})
-    assert chosen.diffusion_training(24.0).e1 == pytest.approx(10 * 24 / (3 * 4))
+    assert chosen.diffusion_settings(24.0).e1 == pytest.approx(10 * 24 / (3 * 4))
 
 
 def test_diffusion_leaves_weights_that_score_reads(made: Path, tmp_path: Path):
     out = tmp_path / "out"
     chosen = settings(made, out, loop=RAW["loop"] | {"sample_every": 6}, samples=1)
-    summary = train(chosen, Quiet())
+    summary = train(chosen, SilentViewer())
     assert (summary.done, summary.step, summary.weights) == (True, 6, out / "weights")
     model = models.load_model(out / "weights")
     assert model.autoencoder is not None
@@ -115,7 +116,7 @@ def test_diffusion_leaves_weights_that_score_reads(made: Path, tmp_path: Path):
     assert (out / "weights" / "open_clip_config.json").is_file()
     assert {file.suffix for file in (out / "samples").iterdir()} == {".wav", ".png"}
     assert list((out / "tensorboard").iterdir())
-    assert train(chosen, Quiet()).done
+    assert train(chosen, SilentViewer()).done
 
 
 def test_another_clip_than_the_datasets_is_refused(made: Path, tmp_path: Path):
@@ -125,9 +126,9 @@ def test_another_clip_than_the_datasets_is_refused(made: Path, tmp_path: Path):
     other.write_bytes(b"other weights")
     for path, says in ((other, "did not make the semantic features"), (tmp_path / "none", "init.clip: cannot read")):
         with pytest.raises(TrainingError, match=says):
-            train(settings(made, tmp_path / "out", init={"autoencoder": "codec", "clip": str(path)}), Quiet())
+            train(settings(made, tmp_path / "out", init={"autoencoder": "codec", "clip": str(path)}), SilentViewer())
     own = {"autoencoder": "codec", "clip": str(TINY_WEIGHTS)}
-    assert train(settings(made, tmp_path / "two", init=own), Quiet()).done
+    assert train(settings(made, tmp_path / "two", init=own), SilentViewer()).done
     assert (tmp_path / "two" / "weights" / "clip.safetensors").read_bytes() == TINY_WEIGHTS.read_bytes()
     assert (tmp_path / "two" / "weights" / "open_clip_config.json").is_file()
 
@@ -135,29 +136,29 @@ def test_another_clip_than_the_datasets_is_refused(made: Path, tmp_path: Path):
 def test_dataset_without_latents_or_of_another_codec(made: Path, tmp_path: Path):
     for codec, says in ((None, "has no latents"), ("1-online-other", "by another codec")):
         storage = Storage.open(tmp_path / str(codec))
-        shards = Shards(storage, {"clip": "x", "codec": codec, "pace": "frames"})
-        shards.add(table_of([MadeUp().segment(0)], SEGMENT))
-        shards.flush()
+        writer = DatasetWriter(storage, {"clip": "x", "codec": codec, "pace": "frames"})
+        writer.add(table_of([RandomSegments().segment(0)], SEGMENT))
+        writer.flush()
         with pytest.raises(TrainingError, match=says):
-            train(settings(made, tmp_path / "out", dataset=storage.url), Quiet())
+            train(settings(made, tmp_path / "out", dataset=storage.url), SilentViewer())
 
 
 def test_sound_of_a_dataset_trains_an_autoencoder(made: Path, tmp_path: Path):
     chosen = settings(made, tmp_path, stage="autoencoder", crops={"frames": 8}, loop={"steps": 2, "batch": 2})
-    assert train(chosen, Quiet()).done
+    assert train(chosen, SilentViewer()).done
     models.load_model(tmp_path / "weights", parts=("autoencoder",))
 
 
 def test_excerpt_decodes_what_is_wanted():
     sound = np.arange(6000, dtype=np.int16).reshape(3000, 2)
-    assert np.array_equal(excerpt(flac(sound), 0.0, 5), sound[:5])
-    assert np.array_equal(excerpt(flac(sound), 0.9999, 10), sound[-10:])
-    assert excerpt(flac(sound), 0.5, 3001)[-1].tolist() == [0, 0]
+    assert np.array_equal(decode_excerpt(encode_flac(sound), 0.0, 5), sound[:5])
+    assert np.array_equal(decode_excerpt(encode_flac(sound), 0.9999, 10), sound[-10:])
+    assert decode_excerpt(encode_flac(sound), 0.5, 3001)[-1].tolist() == [0, 0]
 
 
 def test_tables_in_any_order_are_the_dataset(made: Path, tmp_path: Path):
     dataset = Dataset.open(made / "dataset", tmp_path)
-    order = [key for key, _ in contents(dataset)]
+    order = [key for key, _ in list_segments(dataset)]
     table = pq.read_table(made / "dataset" / "shards")
     shuffled = ArrowSegments([table.slice(2, 1), table.slice(0, 2)], order)
     for number in range(3):
@@ -168,10 +169,10 @@ def test_tables_in_any_order_are_the_dataset(made: Path, tmp_path: Path):
 
 def test_packed_dataset_trains_like_the_dataset(made: Path, tmp_path: Path):
     pack_dataset(Dataset.open(made / "dataset", tmp_path / "cache"), tmp_path / "packed")
-    train(settings(made, tmp_path / "one"), Quiet())
-    train(settings(made, tmp_path / "two", dataset=str(tmp_path / "packed")), Quiet())
+    train(settings(made, tmp_path / "one"), SilentViewer())
+    train(settings(made, tmp_path / "two", dataset=str(tmp_path / "packed")), SilentViewer())
     assert losses(tmp_path / "one")[-1]["loss"] == losses(tmp_path / "two")[-1]["loss"]
-    assert open_prepared(settings(made, tmp_path, dataset=str(tmp_path / "packed"))).facts["pace"] == "frames"
+    assert open_training_data(settings(made, tmp_path, dataset=str(tmp_path / "packed"))).settings["pace"] == "frames"
 
 
 @pytest.mark.slow
@@ -179,8 +180,8 @@ def test_packed_dataset_trains_like_the_dataset(made: Path, tmp_path: Path):
 def test_two_workers_learn_what_one_learns(made: Path, tmp_path: Path, batch: int):
     """Unequal shares included: 5 crops make 2 and 3."""
     loop = {"steps": 20, "batch": batch, "warmup": 2}
-    train(settings(made, tmp_path / "one", loop=loop), Quiet())
-    summary = train(settings(made, tmp_path / "two", loop=loop, workers=2), Quiet())
+    train(settings(made, tmp_path / "one", loop=loop), SilentViewer())
+    summary = train(settings(made, tmp_path / "two", loop=loop, workers=2), SilentViewer())
     assert summary.done
     alone, shared = losses(tmp_path / "one"), losses(tmp_path / "two")
     for name in ("loss", "diffusion", "rhythm", "gradient"):

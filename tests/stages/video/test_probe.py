@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from stages.base import ItemError
-from stages.video import ffmpeg as child
+from stages.video import probe as probe_module
+from stages.video.ffmpeg import Killed
 from stages.video.probe import probe
 from tests.support.videos import cut_in_half, gray, write_sound, write_video
 
@@ -53,9 +54,9 @@ def test_headers_that_cannot_be_scored_are_refused(tmp_path: Path) -> None:
 
 def test_a_child_that_others_kill_is_the_videos_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def killed(*_: object) -> None:
-        raise child.Killed("killed by somebody")
+        raise Killed("killed by somebody")
 
-    monkeypatch.setattr(child, "run", killed)
+    monkeypatch.setattr(probe_module, "run_ffmpeg", killed)
     with pytest.raises(ItemError, match="killed by somebody") as caught:
         probe(write_video(tmp_path / "a.mp4", [gray(1)] * 25))
     assert caught.value.kind == "Killed"

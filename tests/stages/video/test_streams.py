@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from stages.video.streams import VideoStream, file_facts
+from stages.video.streams import VideoStream, parse_media_info
 
 HEAD = "[info] Input #0, mov,mp4, from 'file:a.mp4':\n[info]   Metadata:\n[info]     title : x\n"
 END = "[info] Stream mapping:\n[info]   Stream #0:0: Video: fake, 1x1\n"
@@ -13,7 +13,7 @@ def log(*lines: str) -> str:
 
 
 def test_a_film_with_sound():
-    facts = file_facts(
+    facts = parse_media_info(
         log(
             "Duration: 01:02:03.50, start: 0.000000, bitrate: 1103 kb/s",
             "Stream #0:0[0x1](und): Video: h264 (High) (avc1 / 0x31637661), yuv420p, 854x480 [SAR 1:1 DAR 427:240], "
@@ -32,11 +32,11 @@ def test_rotation_and_pixel_shape_count_as_displayed():
         "  Side data:",
         "    Display Matrix: rotation of -90.00 degrees",
     )
-    assert file_facts(turned).video == VideoStream("hevc", 576, 768, 25.0)
+    assert parse_media_info(turned).video == VideoStream("hevc", 576, 768, 25.0)
 
 
 def test_cover_art_is_no_film():
-    facts = file_facts(
+    facts = parse_media_info(
         log(
             "Duration: N/A, start: 0.0",
             "Stream #0:0: Video: mjpeg, yuvj420p, 500x500, 90k tbr, 90k tbn (attached pic)",
@@ -49,17 +49,17 @@ def test_cover_art_is_no_film():
 
 
 def test_a_clock_is_not_taken_for_a_frame_rate():
-    assert file_facts(log("Stream #0:0: Video: h264, yuv420p, 320x240, 600 fps, 25 tbr, 600 tbn")).video == VideoStream(
-        "h264", 320, 240, 25.0
-    )
+    assert parse_media_info(
+        log("Stream #0:0: Video: h264, yuv420p, 320x240, 600 fps, 25 tbr, 600 tbn")
+    ).video == VideoStream("h264", 320, 240, 25.0)
 
 
 def test_a_log_without_input():
-    facts = file_facts("[error] Invalid data found when processing input\n")
+    facts = parse_media_info("[error] Invalid data found when processing input\n")
     assert not facts.opened
     assert facts.video is None
 
 
 def test_a_guessed_duration_is_none():
     guessed = "[mp3] [warning] Estimating duration from bitrate, this may be inaccurate\n"
-    assert file_facts(guessed + log("Duration: 00:00:10.00, start: 0.0")).duration is None
+    assert parse_media_info(guessed + log("Duration: 00:00:10.00, start: 0.0")).duration is None

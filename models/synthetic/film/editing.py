@@ -1,4 +1,4 @@
-"""Edit a film to a piece, as an editor would: most cuts on accents, motion with loudness, colors of the mood."""
+"""Editing a film to a piece of music: most cuts lie on accents, motion follows loudness, and colors follow the mood."""
 
 from __future__ import annotations
 
@@ -13,14 +13,15 @@ from models.synthetic.music.compose import compose
 from models.synthetic.music.piece import Piece
 from models.synthetic.rng import stream
 
-UNRELATED = 0.12  # share of the films that are edited to another piece
-_GAP = 0.7  # seconds between cuts at least
-_CLEAR = 40.0  # content difference across a cut to look for; a detector wants 27
-_SMALL = (64, 36)
+UNRELATED = 0.12
+"""Share of the films that are edited to another piece than the one they go with."""
+_GAP = 0.7  # least seconds between two cuts
+_CLEAR = 40.0  # content difference across a cut that is aimed at; cut detectors need 27
+_SMALL = (64, 36)  # width and height of the pictures that are compared
 
 
 def edit(piece: Piece, seed: int) -> Film:
-    """The film of a piece; for some seeds one that was edited to another piece and has that one's mood."""
+    """Returns the film of a piece; for some seeds it is edited to another piece and has the mood of that one."""
     rng = stream(seed, "film")
     related = bool(rng.random() >= UNRELATED)
     guide = piece if related else compose((1 << 32) + seed, piece.duration)
@@ -29,9 +30,9 @@ def edit(piece: Piece, seed: int) -> Film:
     scenes: list[Scene] = []
     for start, stop in itertools.pairwise(bounds):
         scenes.append(_next_scene(scenes[-1] if scenes else None, start, stop, guide, rng))
-    times = set(cuts)
+    cut_times = set(cuts)
     accents = [_on_frame(a.time) for a in guide.accents]
-    flashes = tuple((t, 1.0) for t in accents if rng.random() < (0.15 if t in times else 0.4))
+    flashes = tuple((t, 1.0) for t in accents if rng.random() < (0.15 if t in cut_times else 0.4))
     energetic = guide.mood.energy > 0.5
     pulses = {_on_frame(t): round(0.3 + 0.4 * guide.mood.energy, 3) for t in guide.beats} if energetic else {}
     pulses |= {t: 1.0 for t in accents if energetic or rng.random() < 0.3}
@@ -42,20 +43,20 @@ def edit(piece: Piece, seed: int) -> Film:
 
 
 def _on_frame(time: float) -> float:
-    """The nearest frame's time."""
+    """Returns the time of the nearest frame."""
     return round(time * FPS) / FPS
 
 
 def _cuts(guide: Piece, rng: np.random.Generator) -> list[float]:
-    """Cuts on some two thirds of the accents, and for four of those one elsewhere, on a downbeat or anywhere."""
+    """Returns cuts on about two thirds of the accents, and for every four of them one on a downbeat or anywhere."""
     cuts: list[float] = []
 
     def add(time: float) -> bool:
-        place = _on_frame(time)
-        far = all(abs(place - c) >= _GAP for c in cuts)
-        if not far or not _GAP <= place <= guide.duration - 0.5:
+        cut = _on_frame(time)
+        is_far = all(abs(cut - other) >= _GAP for other in cuts)
+        if not is_far or not _GAP <= cut <= guide.duration - 0.5:
             return False
-        cuts.append(place)
+        cuts.append(cut)
         return True
 
     share = 0.42 + 0.25 * guide.mood.energy
@@ -63,11 +64,11 @@ def _cuts(guide: Piece, rng: np.random.Generator) -> list[float]:
     for accent in guide.accents:
         if rng.random() < share + (0.15 if accent.strength == 1.0 else 0.0):
             add(accent.time)
-    bars = [t for t in guide.downbeats if all(abs(t - a) > 0.1 for a in accents)]
+    downbeats = [t for t in guide.downbeats if all(abs(t - a) > 0.1 for a in accents)]
     for _ in range(int(rng.binomial(len(cuts), 0.26))):
         for _ in range(8):
-            if bars and rng.random() < 0.6:
-                time = bars[int(rng.integers(len(bars)))]
+            if downbeats and rng.random() < 0.6:
+                time = downbeats[int(rng.integers(len(downbeats)))]
             else:
                 time = float(rng.uniform(_GAP, guide.duration - 0.5))
             if add(time):
@@ -76,14 +77,14 @@ def _cuts(guide: Piece, rng: np.random.Generator) -> list[float]:
 
 
 def _next_scene(before: Scene | None, start: float, stop: float, guide: Piece, rng: np.random.Generator) -> Scene:
-    """A scene that differs clearly from the one before: the first good one of some tries, or the best of them."""
+    """Returns a random scene that differs clearly from the one before, or the one of 12 that differs most."""
     section = guide.section_at((start + stop) / 2)
     pace = 0.25 + 0.9 * guide.mood.energy
     speed = round(pace * (0.4 + 0.8 * section.loudness) * (0.6 + 0.5 * section.density), 3)
     best: tuple[float, Scene] | None = None
     last = painter(before, *_SMALL)(before.stop - 1 / FPS, 0.0, 0.0) if before else None
     for _ in range(12):
-        spread = 0.05 if guide.mood.pole else 0.18
+        spread = 0.05 if guide.mood.label else 0.18
         warmth = round(float(np.clip(guide.mood.warmth + rng.normal(0, spread), 0, 1)), 3)
         kinds = [k for k in KINDS if before is None or k != before.kind]
         kind = kinds[int(rng.integers(len(kinds)))]
@@ -102,7 +103,7 @@ def _next_scene(before: Scene | None, start: float, stop: float, guide: Piece, r
 
 
 def content_difference(one: np.ndarray, two: np.ndarray) -> float:
-    """Mean difference of hue (0..180), saturation and value (0..255) of two pictures, as PySceneDetect has it."""
+    """Returns the mean difference of hue (0..180), saturation and value (0..255), as PySceneDetect measures it."""
     return float(np.mean([np.abs(a - b).mean() for a, b in zip(_hsv(one), _hsv(two), strict=True)]))
 
 

@@ -1,0 +1,21 @@
+"""Text on the terminal: one kind of console for all commands, and names from strangers made harmless."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.markup import escape
+
+
+def make_console() -> Console:
+    """A console on standard output that colors nothing by itself."""
+    return Console(highlight=False)
+
+
+def printable(text: str) -> str:
+    """A name from a stranger, with everything escaped that would move the cursor or break the line."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
+
+
+def as_markup(text: str) -> str:
+    """A name from a stranger as rich's markup: printable, and shown as it is written."""
+    return escape(printable(text))

@@ -1,0 +1,58 @@
+"""The end of a run, for people and for machines."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.summary import report_run, show_summary
+from pipeline.scoring.run import RunSummary
+from pipeline.scoring.settings import RunSettings
+from pipeline.storage.storage import Storage
+
+
+def failed(number: int) -> dict[str, Any]:
+    return {
+        "uri": f"/in/[bold]{number}\n.mp4",
+        "output": f"{number}.mp4",
+        "stage": "decode",
+        "error_type": "NotAVideo",
+        "error_message": "a text, not a video",
+        "state": "failed",
+        "seconds": {"decode": 0.5},
+    }
+
+
+def test_summary_counts_and_escapes(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    summary = RunSummary(total=30, skipped=3)
+    for number in range(25):
+        summary.add(failed(number))
+    summary.add({"state": "done", "duration": 12.5, "seconds": {"decode": 0.5, "sample": 1.5}})
+    show_summary(summary, "s3://bucket/out", 61.0)
+    text = capsys.readouterr().out
+    assert "/in/[bold]0\\n.mp4" in text
+    assert "and 5 more; the ledger lists them all" in text
+    assert "25 failed" in text
+    assert summary.seconds == {"decode": 13.0, "sample": 1.5}
+    assert (summary.done, summary.music) == (1, 12.5)
+
+
+def test_the_same_as_json(capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    summary = RunSummary(total=3, skipped=1)
+    summary.add(failed(0))
+    summary.add({"state": "done", "duration": 12.5, "seconds": {"decode": 0.5}})
+    report_run(summary, RunSettings(seed=7), Storage.open(tmp_path), 2.0, as_json=True)
+    report = json.loads(capsys.readouterr().out)
+    assert report.pop("settings")["seed"] == 7
+    assert report == {
+        "destination": str(tmp_path), "total": 3, "done": 1, "skipped": 1, "failed": 1,
+        "failures": [
+            {"uri": "/in/[bold]0\n.mp4", "output": "0.mp4", "stage": "decode", "error_type": "NotAVideo",
+             "error_message": "a text, not a video"},
+        ],
+        "seconds": 2.0, "seconds_of_music": 12.5, "seconds_of_stages": {"decode": 1.0},
+    }  # fmt: skip
