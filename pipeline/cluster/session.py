@@ -13,11 +13,12 @@ import socket
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 from models.errors import INTERNAL_ERROR, WRONG_USAGE, UserError
 from pipeline.cluster.resources import Machine
+from pipeline.cluster.start import in_package_folder, local_cluster
 
 log = logging.getLogger(__name__)
 
@@ -46,6 +47,7 @@ def cluster(address: str | None = None, **options: Any) -> Iterator[None]:
 
     Raises:
         ClusterError: there is no cluster at the address.
+        StartError: Ray does not start on this machine.
     """
     # Under `uv run` Ray would start its workers through `uv run` again, and they never come up.
     os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
@@ -56,16 +58,31 @@ def cluster(address: str | None = None, **options: Any) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
-    local: dict[str, Any] = {} if address else {"include_dashboard": False}
+    options |= {"log_to_driver": False, "logging_level": logging.ERROR}
     sigterm_handler = signal.getsignal(signal.SIGTERM)
-    try:
+    with ExitStack() as session:
         with _native_output_dropped():
-            ray.init(address=address or "local", log_to_driver=False, logging_level=logging.ERROR, **local, **options)
+            session.enter_context(_joined(address, options) if address else local_cluster(**options))
+        _silence(ray)
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, sigterm_handler)  # Ray's own handler ends the process at once
+        yield
+
+
+@contextmanager
+def _joined(address: str, options: Mapping[str, Any]) -> Iterator[None]:
+    """Connects to the cluster at an address, and disconnects at the end.
+
+    Raises:
+        ClusterError: there is none.
+    """
+    import ray
+
+    try:
+        with in_package_folder():
+            ray.init(address=address, **options)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise ClusterError(f"cannot reach a Ray cluster at {address}: {' '.join(str(error).split())[:300]}") from error
-    _silence(ray)
-    if threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, sigterm_handler)  # Ray's own handler ends the process at once
     try:
         yield
     finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -69,7 +70,7 @@ def run_steps(todo: pa.Table, steps: Mapping[str, Step], listener: ProgressListe
             yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow")
         except ExecutionTimeoutError:
             raise RunError(
-                f"nothing went on for {STALL_TIMEOUT_S // 3600} hours: a node may be gone whose processors the stages "
+                f"no progress for {STALL_TIMEOUT_S // 3600} hours: a node may be lost whose processors the stages "
                 "need; what is done is kept, start the run again"
             ) from None
         except ray.exceptions.RayError as error:
@@ -95,7 +96,13 @@ def _dataset(todo: pa.Table, steps: Mapping[str, Step], tracker: Any) -> Any:
         workers = min(step.pool.workers, todo.num_rows)
         dataset = dataset.map_batches(
             StageWorker,
-            fn_constructor_kwargs={"name": name, "build": step.build, "tracker": tracker, "workers": workers},
+            fn_constructor_kwargs={
+                "name": name,
+                "build": step.build,
+                "tracker": tracker,
+                "workers": workers,
+                "folder": os.getcwd(),
+            },
             batch_size=step.batch,
             batch_format="pyarrow",
             compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=TASKS_IN_FLIGHT),

@@ -37,15 +37,20 @@ class StageWorker:
         build: builds the stage.
         tracker: actor handle of a `ProgressTracker`.
         workers: number of the stage's workers.
+        folder: the folder that relative paths start from, if this machine has it; nothing is imported from it.
 
     Raises:
         RuntimeError: workers of this stage die again and again as they start.
     """
 
-    def __init__(self, name: str, build: Callable[[], Any], tracker: Any, workers: int = 1) -> None:
+    def __init__(
+        self, name: str, build: Callable[[], Any], tracker: Any, workers: int = 1, folder: str | None = None
+    ) -> None:
         import ray
 
         _detach_from_terminal()
+        if folder is not None and os.path.isdir(folder):
+            os.chdir(folder)
         self.name, self.tracker = name, tracker
         if ray.get(tracker.starting.remote(name)) > MAX_STARTS * workers:
             raise RuntimeError(f"workers of {name} die as they start: too little memory, or a library that is broken")
