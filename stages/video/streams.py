@@ -6,7 +6,9 @@ import re
 from dataclasses import dataclass
 
 _DURATION = re.compile(r"^\[info\] {3}Duration: (\d+):(\d\d):(\d\d(?:\.\d+)?),", re.M)
-_STREAM = re.compile(r"^\[info\] {3}Stream #0:\d+\S*: (Video|Audio): (\w+)(.*)$", re.M)
+# Streams of a group, such as a picture with its timecode track, are indented once more than others.
+_STREAM = re.compile(r"^\[info\] {3,}Stream #0:\d+\S*: (Video|Audio): (\w+)(.*)$", re.M)
+_ANY_STREAM = re.compile(r"^\[info\] +Stream (?:group )?#", re.M)
 _SIZE = re.compile(r", (\d+)x(\d+)(?=[ ,]|$)(?: \[SAR (\d+):(\d+))?")
 _RATE = re.compile(r", (\d+(?:\.\d+)?)(k?) (fps|tbr)")
 _ROTATION = re.compile(r"display ?matrix: rotation of (-?\d+(?:\.\d+)?) degrees", re.I)
@@ -62,7 +64,7 @@ def parse_media_info(log: str) -> MediaInfo:
     seconds = None if guessed or not duration else int(duration[1]) * 3600 + int(duration[2]) * 60 + float(duration[3])
     video = None
     if videos:
-        side_data = text[videos[0].end() :].split("[info]   Stream #", 1)[0]
+        side_data = _ANY_STREAM.split(text[videos[0].end() :], maxsplit=1)[0]
         video = _parse_video(videos[0][2], videos[0][3], side_data)
     return MediaInfo(True, video, any(m[1] == "Audio" for m in streams), seconds)
 

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 
 from stages.base import ItemError
+from stages.decode import decode
 from stages.video import probe as probe_module
+from stages.video.decode_settings import DecodeSettings
 from stages.video.ffmpeg import Killed
 from stages.video.probe import probe
-from tests.support.videos import cut_in_half, gray, write_sound, write_video
+from tests.support.videos import cut_in_half, ffmpeg, gray, write_sound, write_video
 
 
 def test_a_header_tells_size_and_length(tmp_path: Path) -> None:
@@ -20,6 +22,20 @@ def test_a_header_tells_size_and_length(tmp_path: Path) -> None:
     assert facts.video is not None
     assert facts.video.codec == "h264"
     assert facts.has_audio
+
+
+@pytest.mark.parametrize("suffix", ["mov", "mp4"])
+def test_a_timecode_track_is_no_hindrance(tmp_path: Path, suffix: str) -> None:
+    """Cameras and editing programs write one; the bundled ffmpeg then describes the streams as a group."""
+    plain = write_video(tmp_path / "plain.mp4", [gray(i) for i in range(75)])
+    path = tmp_path / f"timecode.{suffix}"
+    ffmpeg("-i", str(plain), "-c", "copy", "-timecode", "01:02:03:04", str(path))
+    info = probe(path)
+    assert info.duration == pytest.approx(3.0, abs=0.01)
+    assert info.video is not None
+    assert (info.video.codec, info.has_audio) == ("h264", False)
+    columns = decode(path, DecodeSettings())
+    assert columns["duration"] == pytest.approx(3.0, abs=0.001)
 
 
 @pytest.mark.parametrize(

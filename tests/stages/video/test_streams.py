@@ -35,6 +35,23 @@ def test_rotation_and_pixel_shape_count_as_displayed():
     assert parse_media_info(turned).video == VideoStream("hevc", 576, 768, 25.0)
 
 
+def test_streams_of_a_group_are_found():
+    """ffmpeg indents them once more; side data ends where the next stream or group begins."""
+    grouped = log(
+        "Duration: 00:00:03.00, start: 0.000000, bitrate: 269 kb/s",
+        "Stream group #0:0[0x2]: Track Reference:",
+        "  Stream #0:0[0x1]: Video: h264, yuv420p, 192x108 [SAR 1:1 DAR 16:9], 265 kb/s, 25 fps, 25 tbr, 12800 tbn",
+        "    Metadata:",
+        "      timecode        : 01:02:03:04",
+        "  Stream #0:1[0x2](eng): Data: none (tmcd / 0x64636D74), 0 kb/s",
+        "Stream #0:2: Audio: aac (LC), 48000 Hz",
+    )
+    info = parse_media_info(grouped)
+    assert info.video == VideoStream("h264", 192, 108, 25.0)
+    assert info.has_audio
+    assert info.duration == 3.0
+
+
 def test_cover_art_is_no_film():
     facts = parse_media_info(
         log(
