@@ -17,12 +17,22 @@ from models.errors import UserError
 from pipeline.storage.errors import StorageError, printable
 from pipeline.storage.storage import Storage
 from stages.contracts import MANIFEST, Row, rows_of, table_of
+from stages.error_kinds import BAD_NAME, UNREADABLE
 
 KEPT_SUFFIXES = ("mp4", "m4v", "mov", "webm", "mkv")
 """Suffixes of the containers that are written; a video with another suffix becomes a .mkv."""
-VIDEO_SUFFIXES = (*KEPT_SUFFIXES, "avi", "mpg", "mpeg", "ts", "mts", "m2ts", "wmv", "flv", "3gp", "ogv")
+VIDEO_SUFFIXES = (
+    *KEPT_SUFFIXES,
+    *("qt", "3gp", "3g2", "f4v"),  # like mov
+    *("mk3d", "avi", "divx", "flv", "wmv", "asf", "ogv", "ogm", "mxf", "wtv"),
+    *("mpg", "mpeg", "mpe", "m2p", "vob"),  # program streams
+    *("ts", "mts", "m2ts", "m2t", "tp", "trp"),  # transport streams
+)
+"""Suffixes of videos in a folder: those of the containers that the decoder may open (`stages.video.ffmpeg.FORMATS`)."""
 SUFFIXES_BESIDE = (".wav", ".json")
 """Suffixes of the files that are written beside every scored video."""
+MAX_NAME_BYTES = 255
+"""Longest name of a file on a local disk."""
 
 BLOCK_BYTES, BLOCKS = 16 << 10, 8
 """Size and number of the blocks that a content id is made of, for a file that is larger than all blocks together."""
@@ -62,7 +72,7 @@ def discover(
 
     A folder or prefix stands for the files below it that have a suffix of `VIDEO_SUFFIXES` and are not hidden. A file
     that is named itself is taken whatever its suffix. A video below a folder keeps its relative path at the
-    destination. A file that cannot be read is a row with an error.
+    destination. A file that cannot be read, or one of whose results would have too long a name, is a row with an error.
 
     Two outputs that differ only in case or in the Unicode form of their accents count as the same, because results may
     be copied to disks that cannot tell them apart.
@@ -93,12 +103,17 @@ def discover(
     chosen = videos[:limit]
     remote = any(not video.storage.local for video in chosen)
     with ThreadPoolExecutor(READERS["remote" if remote else "local"]) as readers:
-        return table_of(list(readers.map(_row, chosen)), MANIFEST)
+        rows = list(readers.map(_row, chosen))
+    if scores and destination.local:
+        rows = [row | _name_error(row["output"]) for row in rows]
+    return table_of(rows, MANIFEST)
 
 
 def reread(manifest: pa.Table) -> pa.Table:
-    """Returns a manifest after another attempt to read the files of rows that have an error."""
-    return table_of([_read_again(row) if row["error"] else row for row in rows_of(manifest)], MANIFEST)
+    """Returns a manifest after another attempt to read the files that could not be read."""
+    rows = rows_of(manifest)
+    unreadable = [row["error"] is not None and row["error"]["type"] == UNREADABLE for row in rows]
+    return table_of([_read_again(r) if again else r for r, again in zip(rows, unreadable, strict=True)], MANIFEST)
 
 
 def _read_again(row: Row) -> Row:
@@ -288,8 +303,18 @@ def _row(video: _FoundVideo) -> Row:
         content = content_id(video.storage, video.name, video.size)
     except StorageError as error:
         content = hashlib.sha256(f"{uri}\0{video.size}".encode()).hexdigest()
-        row["error"] = {"stage": "source", "type": "Unreadable", "message": str(error)}
+        row["error"] = {"stage": "source", "type": UNREADABLE, "message": str(error)}
     return row | {"content_id": content, "item_id": item_id(content, output)}
+
+
+def _name_error(output: str) -> Row:
+    """Returns the column `error` of a video one of whose results has a name that no local disk takes; else nothing."""
+    longest = max((PurePosixPath(name).name for name in written_for(output)), key=lambda name: len(os.fsencode(name)))
+    size = len(os.fsencode(longest))
+    if size <= MAX_NAME_BYTES:
+        return {}
+    message = f"the result's name {longest[:40]}... has {size} bytes, at most {MAX_NAME_BYTES} fit: rename the video"
+    return {"error": {"stage": "source", "type": BAD_NAME, "message": message}}
 
 
 def _folded(name: str) -> str:

@@ -12,6 +12,8 @@ from enum import Enum
 WORKER_DIED = "WorkerDied"
 FINISHED = "Finished"
 NOT_FOUND = "NotFound"
+UNREADABLE = "Unreadable"
+BAD_NAME = "BadName"
 
 
 class Treatment(Enum):
@@ -57,7 +59,7 @@ _RETRYABLE = {
     "Damaged": "other bytes arrived at the destination than were sent",
 }
 _NEXT_RUN = {
-    "Unreadable": "the file cannot be opened or read",
+    UNREADABLE: "the file cannot be opened or read",
     "DecodeFailed": "the decoder gave up or crashed",
     "DecodeTimeout": "decoding took longer than its deadline",
     "DecodeMemory": "decoding needs more memory than it may take",
@@ -70,7 +72,7 @@ _NEXT_RUN = {
     NOT_FOUND: "there is no such file",
     "NotAFile": "a folder, or a part of the path, stands where a file is needed",
     "NotAFolder": "a file stands where a folder is needed",
-    "BadName": "the storage cannot hold such a name",
+    BAD_NAME: "the storage cannot hold such a name",
     "Failed": "the storage failed for another reason",
     FINISHED: "the result was recorded before, only the message about it was lost",
 }

@@ -12,9 +12,20 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline import discovery
-from pipeline.discovery import BLOCK_BYTES, BLOCKS, SourceError, content_id, discover, item_id, output_of, written_for
+from pipeline.discovery import (
+    BLOCK_BYTES,
+    BLOCKS,
+    VIDEO_SUFFIXES,
+    SourceError,
+    content_id,
+    discover,
+    item_id,
+    output_of,
+    reread,
+    written_for,
+)
 from pipeline.storage.storage import Storage
-from stages.contracts import MANIFEST
+from stages.contracts import MANIFEST, rows_of, table_of
 from tests.support.s3 import Bucket
 
 
@@ -175,13 +186,28 @@ def test_several_sources_and_repeats_and_a_limit(place: Place, tmp_path: Path) -
         discover(sources, place.destination, limit=0)
 
 
+@pytest.mark.parametrize(
+    ("name", "too_long"), [("a" * 250 + ".mp4", False), ("a" * 251 + ".mp4", True), ("b" * 252 + ".ts", True)]
+)
+def test_names_of_results_that_no_disk_takes_are_found_before_anything_is_computed(
+    tmp_path: Path, name: str, too_long: bool
+) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / name).write_bytes(b"video")
+    (row,) = rows_of(discover([str(tmp_path / "in")], Storage.open(tmp_path / "out")))
+    assert (row["error"] and row["error"]["type"]) == ("BadName" if too_long else None)
+    assert reread(table_of([row], MANIFEST))["error"].to_pylist() == [row["error"]]
+    if too_long:
+        assert re.search(r"has 25[67] bytes, at most 255 fit: rename the video", row["error"]["message"])
+
+
 def test_what_does_not_exist_or_holds_no_video(place: Place) -> None:
     place.put("notes.txt", "a/b.wav")
     with pytest.raises(SourceError) as caught:
         discover([place.root], place.destination)
     assert str(caught.value) == (
-        f"{place.root}: none of its 2 files is a video; looked for names that end in .mp4, .m4v, .mov, .webm, .mkv, "
-        ".avi, .mpg, .mpeg, .ts, .mts, .m2ts, .wmv, .flv, .3gp, .ogv"
+        f"{place.root}: none of its 2 files is a video; looked for names that end in "
+        + ", ".join(f".{suffix}" for suffix in VIDEO_SUFFIXES)
     )
     missing = f"{place.root}/none"
     words = "no such file or folder" if place.bucket is None else "there are no files below it"
