@@ -1,24 +1,21 @@
 """A session with a Ray cluster: start or join one quietly, ask what machines it has, and leave it at the end.
 
-Ray itself prints to the terminal, replaces signal handlers and waits for minutes at a dead address. What keeps a
-command's output and its interrupts its own is here.
+Ray itself prints to the terminal and waits for minutes at a dead address. This module and `pipeline.cluster.start`
+prevent both.
 """
 
 from __future__ import annotations
 
 import logging
-import os
-import signal
 import socket
-import threading
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 from models.errors import INTERNAL_ERROR, WRONG_USAGE, UserError
 from pipeline.cluster.resources import Machine
-from pipeline.cluster.start import in_package_folder, local_cluster
+from pipeline.cluster.start import local_cluster, undisturbed
 
 log = logging.getLogger(__name__)
 
@@ -49,23 +46,14 @@ def cluster(address: str | None = None, **options: Any) -> Iterator[None]:
         ClusterError: there is no cluster at the address.
         StartError: Ray does not start on this machine.
     """
-    # Under `uv run` Ray would start its workers through `uv run` again, and they never come up.
-    os.environ.setdefault("RAY_ENABLE_UV_RUN_RUNTIME_ENV", "0")
-    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
-    os.environ.setdefault("RAY_BACKEND_LOG_LEVEL", "fatal")  # its messages would break into this program's lines
     import ray
 
     if ray.is_initialized():
         yield
         return
     options |= {"log_to_driver": False, "logging_level": logging.ERROR}
-    sigterm_handler = signal.getsignal(signal.SIGTERM)
-    with ExitStack() as session:
-        with _native_output_dropped():
-            session.enter_context(_joined(address, options) if address else local_cluster(**options))
+    with _joined(address, options) if address else local_cluster(**options):
         _silence(ray)
-        if threading.current_thread() is threading.main_thread():
-            signal.signal(signal.SIGTERM, sigterm_handler)  # Ray's own handler ends the process at once
         yield
 
 
@@ -79,7 +67,7 @@ def _joined(address: str, options: Mapping[str, Any]) -> Iterator[None]:
     import ray
 
     try:
-        with in_package_folder():
+        with undisturbed():
             ray.init(address=address, **options)
     except (ConnectionError, ValueError, RuntimeError) as error:
         raise ClusterError(f"cannot reach a Ray cluster at {address}: {' '.join(str(error).split())[:300]}") from error
@@ -119,19 +107,6 @@ def check_address(address: str) -> None:
         raise ClusterError(
             f"no Ray cluster answers at {address} ({error}); start one with `ray start --head`, or leave out --address"
         ) from error
-
-
-@contextmanager
-def _native_output_dropped() -> Iterator[None]:
-    """Drops what Ray's native part prints to standard error while it starts; real errors come as exceptions."""
-    stderr = os.dup(2)
-    try:
-        with open(os.devnull, "wb") as nothing:
-            os.dup2(nothing.fileno(), 2)
-        yield
-    finally:
-        os.dup2(stderr, 2)
-        os.close(stderr)
 
 
 def _silence(ray: Any) -> None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import logging
 import os
 import shutil
+import signal
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -25,15 +27,21 @@ LONGEST_SOCKET_FOLDER = 40
 """Bytes of a folder for Ray's files. Ray adds up to 66 bytes to it, and a socket's path has at most 107."""
 SHORT_FOLDERS = ("/tmp", "/var/tmp", "/dev/shm")
 """Folders that may take Ray's files where TMPDIR is too long."""
-TIMEOUTS = {
+ENVIRONMENT = {
+    # Under `uv run` Ray would start its workers through `uv run` again, and they never come up.
+    "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",  # its messages would break into this program's lines
+    # Deadlines for Ray's processes to come up.
     "RAY_gcs_server_port_wait_time_s": "180",
     "RAY_raylet_start_wait_time_s": "180",
     "RAY_agent_register_timeout_ms": "180000",
-    "RAY_gcs_rpc_server_reconnect_timeout_s": "180",
-    "RAY_worker_register_timeout_seconds": "300",
-    "RAY_DASHBOARD_STARTUP_TIMEOUT_S": "180",
+    "RAY_worker_register_timeout_seconds": "180",
 }
-"""Ray's own deadlines for its processes to come up, as environment variables; those that are set stay."""
+"""Variables that Ray reads, some of them when it is imported; those that are set already stay."""
+for _name, _value in ENVIRONMENT.items():
+    os.environ.setdefault(_name, _value)
+
 PACKAGE_FOLDER = Path(__file__).resolve().parents[2]
 """The folder that this package is imported from."""
 
@@ -54,15 +62,13 @@ def local_cluster(**options: Any) -> Iterator[None]:
     Raises:
         StartError: every try failed, or no folder is short enough for Ray's sockets.
     """
-    for name, value in TIMEOUTS.items():
-        os.environ.setdefault(name, value)
     import ray
 
     with _socket_folder() as folder:
         if folder is not None:
             options["_temp_dir"] = str(folder)
-        _start(options)
         try:
+            _start(options)
             yield
         finally:
             ray.shutdown()
@@ -80,7 +86,7 @@ def _start(options: dict[str, Any]) -> None:
     for number, wait in enumerate(WAITS_S, 1):
         time.sleep(wait)
         try:
-            with in_package_folder():
+            with undisturbed():
                 ray.init(address="local", include_dashboard=False, **options)
         except Exception as error:  # Ray raises bare exceptions of many kinds for processes that come up late
             reason = " ".join(str(error).split())[:300] or type(error).__name__
@@ -96,17 +102,30 @@ def _start(options: dict[str, Any]) -> None:
 
 
 @contextmanager
-def in_package_folder() -> Iterator[None]:
-    """Makes the package's folder the current one while Ray is initialized.
+def undisturbed() -> Iterator[None]:
+    """Keeps `ray.init` from changing this program: its import path, its handling of SIGTERM, and its standard error.
 
-    Ray puts the folder that is current then first on the import path of every worker. A user's folder may hold packages
-    with the names of ours, or with harmful code, and must never be imported from.
+    - Ray puts the folder that is current then first on the import path of every worker. A user's folder may hold
+      packages with the names of ours, or harmful code, and must never be imported from.
+    - Ray's own handler of SIGTERM ends the process at once; this program ends in good order.
+    - Ray's native part prints while it starts; what goes wrong comes as an exception.
     """
-    folder = os.getcwd()
-    os.chdir(PACKAGE_FOLDER)
+    import ray
+
+    folder, stderr, set_handler = os.getcwd(), os.dup(2), ray._private.utils.set_sigterm_handler
+    sigterm_handler = signal.getsignal(signal.SIGTERM)
     try:
+        os.chdir(PACKAGE_FOLDER)
+        ray._private.utils.set_sigterm_handler = lambda handler: None
+        with open(os.devnull, "wb") as nothing:
+            os.dup2(nothing.fileno(), 2)
         yield
     finally:
+        os.dup2(stderr, 2)
+        os.close(stderr)
+        ray._private.utils.set_sigterm_handler = set_handler
+        if threading.current_thread() is threading.main_thread():
+            signal.signal(signal.SIGTERM, sigterm_handler)  # in place of the one that Ray's native part installs
         os.chdir(folder)
 
 
