@@ -18,10 +18,11 @@ import stages
 from jobs.exits import exit_on_error
 from models.errors import UserError
 from pipeline.cluster.session import ClusterError, RunError
+from pipeline.cluster.start import StartError
 from pipeline.destination.run_lock import Cancelled
 from pipeline.scoring.resume import FingerprintError
 
-FAULTS_OF_THE_RUN = {RunError}
+FAULTS_OF_THE_RUN = {RunError, StartError}
 """Errors of workers and machines; all other errors that derive from `UserError` are those of what a user gave."""
 
 
