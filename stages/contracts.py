@@ -34,6 +34,9 @@ MEDIA = pa.struct(
         ("fps", pa.float64()),  # mean frame rate
         ("codec", pa.string()),  # codec of the video stream
         ("has_audio", pa.bool_()),
+        ("frames_lost", pa.int32()),  # frames that could not be read
+        ("seconds_held", pa.float64()),  # seconds in which an earlier frame is shown in their place
+        ("left_behind", pa.list_(pa.string())),  # kinds of streams that the scored video does not take along
     ]
 )
 OUTPUT = pa.struct([("name", pa.string()), ("path", pa.string()), ("size", pa.int64()), ("sha256", pa.string())])
@@ -154,7 +157,7 @@ SEGMENTS = Contract(
     {"segments": pa.large_binary()},  # Arrow IPC stream: rows of `stages.cut_segments.SEGMENT`
     512 * MIB,
 )
-MUXED = Contract("muxed", {"outputs": pa.list_(OUTPUT)}, MIB)
+MUXED = Contract("muxed", {"media": MEDIA, "outputs": pa.list_(OUTPUT)}, MIB)
 
 
 def is_tensor(kind: pa.DataType) -> bool:

@@ -6,12 +6,14 @@ from pathlib import Path
 
 from stages.base import ItemError, Stage, process_each
 from stages.contracts import DECODED, MANIFEST, Row
+from stages.video.child_process import DeadlinePassed, Limits, MemoryExhausted, Pipe
 from stages.video.decode_command import decode_command
 from stages.video.decode_settings import DecodeSettings
-from stages.video.ffmpeg import DeadlinePassed, Limits, MemoryExhausted, Pipe, run_ffmpeg
+from stages.video.ffmpeg import run_ffmpeg
 from stages.video.frame_reader import FrameReader
+from stages.video.inspection import inspect_video
+from stages.video.media_info import MediaInfo
 from stages.video.source_file import Localize, local_path, open_source
-from stages.video.streams import parse_media_info
 from stages.video.validation import validate
 
 UNREADABLE = "cannot read the file ({reason}): check that it is there and may be read"
@@ -20,8 +22,8 @@ UNREADABLE = "cannot read the file ({reason}): check that it is there and may be
 class Decode(Stage):
     """Reads each video once, in a bounded child process.
 
-    The frame of second i is the first one that is shown at i seconds or later; if there is none, the last frame. Times
-    are the file's own timestamps as ffmpeg gives them by default (the container starts at 0), so that they are also
+    The frame of second i is the first one that appears in that second; if none does, the one that is on the screen then.
+    Times are the file's own timestamps as ffmpeg gives them by default (the container starts at 0), so that they are also
     right for a copy of the video stream.
 
     Args:
@@ -42,17 +44,18 @@ class Decode(Stage):
 
     def _decode(self, row: Row) -> Row:
         with open_source(row["uri"], self._localize, UNREADABLE) as path:
-            return decode(path, self.settings)
+            found = inspect_video(path, row, self.settings)
+            return decode(path, self.settings, found.info) | {"output": found.output}
 
 
-def decode(path: Path, settings: DecodeSettings) -> Row:
-    """Returns the columns of `DECODED` of one local video file.
+def decode(path: Path, settings: DecodeSettings, info: MediaInfo) -> Row:
+    """Returns the columns of `DECODED` of one local video file that `stages.video.inspection` let pass.
 
     Raises:
-        ItemError: one of the kinds NotAVideo, NoVideoStream, UnsupportedCodec, NoFrames, Truncated, TooShort, TooLong,
-            TooLarge, DecodeTimeout, DecodeMemory, DecodeFailed.
+        ItemError: one of the kinds NotAVideo, NoVideoStream, UnsupportedCodec, NoContainer, NoFrames, Truncated,
+            FramesLost, TooShort, TooLong, TooLarge, DecodeTimeout, DecodeMemory, DecodeFailed.
     """
-    reader = FrameReader(settings.clip_size, settings.longest)
+    reader = FrameReader(info, settings.clip_size, settings.longest)
     limits = Limits(settings.deadline, settings.memory)
     try:
         with (
@@ -65,13 +68,12 @@ def decode(path: Path, settings: DecodeSettings) -> Row:
                 path, settings, times=times.url, motion=motion.url, clip=clip.url, color=color.url
             )
             # Times stand before the frames, so that the time of a frame is known when the frame comes.
-            result = run_ffmpeg(arguments, limits, [times, motion, clip, color], reader.log)
+            result = run_ffmpeg(arguments, limits, [times, motion, clip, color])
     except DeadlinePassed:
         hint = "cut the video into parts, or raise the deadline"
         raise ItemError("DecodeTimeout", f"decoding took more than {settings.deadline:g} s: {hint}") from None
     except MemoryExhausted:
         size = f"{settings.memory >> 20} MiB"
         raise ItemError("DecodeMemory", f"decoding needs more than {size} of memory: scale the video down") from None
-    info = reader.info or parse_media_info(result.log)
-    validate(path, info, reader, result, settings)
-    return reader.columns(info)
+    validate(info, reader, result, settings)
+    return reader.columns()

@@ -40,6 +40,8 @@ _PERMANENT = {
     "NoVideoStream": "the file has no stream of pictures",
     "UnsupportedCodec": "no decoder knows the codec",
     "Truncated": "the file is cut off or damaged",
+    "NoContainer": "no container can hold the pictures so that a player shows what it shows of the source",
+    "FramesLost": "more of the frames cannot be read than is allowed",
     "NoFrames": "the video stream has no frame that can be shown",
     "TooShort": "the video is shorter than the shortest that is scored",
     "TooLong": "the video is longer than the longest that is scored",

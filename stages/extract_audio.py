@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,16 +12,16 @@ import numpy.typing as npt
 
 from stages.base import ItemError, Stage, process_each
 from stages.contracts import FEATURES, SOURCE_AUDIO, Row
-from stages.video.ffmpeg import DeadlinePassed, Limits, MemoryExhausted, Pipe, media_input, run_ffmpeg
+from stages.video.child_process import DeadlinePassed, Limits, MemoryExhausted, Pipe
+from stages.video.ffmpeg import media_input, run_ffmpeg
+from stages.video.probe import read_media_info
 from stages.video.source_file import Localize, local_path, open_source
-from stages.video.streams import parse_media_info
 
 Samples = npt.NDArray[np.int16]
 SAMPLE_RATE, CHANNELS = 44100, 2
 QUIETEST_DB = -60.0
 """Level in decibels of full scale; a sound whose greatest sample lies below it counts as silent."""
 UNREADABLE = "cannot read the file again ({reason})"
-_FIRST_IS_MONO = re.compile(r"\A(?:(?!: Audio: ).)*: Audio: [^\n]*? Hz, (?:mono|1 channels)\b", re.S)
 
 
 @dataclass(frozen=True)
@@ -83,8 +82,8 @@ def extract_audio(path: Path, duration: float, settings: ExtractAudioSettings) -
     except MemoryExhausted:
         most = f"{settings.memory >> 20} MiB"
         raise ItemError("AudioMemory", f"decoding the sound needs more than {most} of memory") from None
+    info = read_media_info(path)
     if result.code:
-        info = parse_media_info(result.log)
         if info.opened and not info.has_audio:
             raise no_audio()
         why = result.errors[-1] if result.errors else f"exit code {result.code}"
@@ -92,7 +91,7 @@ def extract_audio(path: Path, duration: float, settings: ExtractAudioSettings) -
     decoded = np.frombuffer(data, np.int16, len(data) // 4 * 2).reshape(-1, CHANNELS)
     if not len(decoded):
         raise no_audio()
-    if _FIRST_IS_MONO.match(result.log):  # ffmpeg gives each side of a single channel half its power
+    if info.channels == 1:  # ffmpeg gives each side of a single channel half its power
         decoded = np.rint(decoded * math.sqrt(2)).clip(-32768, 32767).astype(np.int16)
     loudest = max(int(decoded.max()), -int(decoded.min()))
     if loudest < 32768 * 10 ** (QUIETEST_DB / 20):

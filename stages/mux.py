@@ -11,27 +11,10 @@ from typing import Any
 
 from stages.base import ItemError, Stage
 from stages.contracts import MUXED, SOUND, Row
-from stages.video.ffmpeg import DeadlinePassed, Limits, MemoryExhausted, media_input, run_ffmpeg
+from stages.video.child_process import DeadlinePassed, Limits, MemoryExhausted
+from stages.video.containers import CONTAINERS
+from stages.video.ffmpeg import media_input, run_ffmpeg
 from stages.video.source_file import Localize, local_path
-
-
-@dataclass(frozen=True)
-class Container:
-    """A container's ffmpeg name, and the audio encoder of its soundtrack with its options."""
-
-    muxer: str
-    encoder: str
-    options: dict[str, Any] = field(default_factory=dict)
-
-
-_ISO = {"audio_bitrate": "192k", "movflags": "+faststart"}
-CONTAINERS = {
-    ".mp4": Container("mp4", "aac", _ISO),
-    ".m4v": Container("mp4", "aac", _ISO),
-    ".mov": Container("mov", "aac", _ISO),
-    ".webm": Container("webm", "libopus", {"audio_bitrate": "160k"}),
-    ".mkv": Container("matroska", "libopus", {"audio_bitrate": "160k"}),
-}
 
 
 @dataclass(frozen=True)
@@ -100,7 +83,7 @@ class Mux(Stage):
         """Copies the video stream as it is, and encodes the soundtrack beside it."""
         import ffmpeg
 
-        container = CONTAINERS[video.suffix]
+        container = CONTAINERS[video.suffix.lower()]
         picture, music = media_input(source, fflags="+genpts")["V:0"], ffmpeg.input(f"file:{sound}").audio
         command = ffmpeg.output(
             picture,
@@ -120,8 +103,8 @@ class Mux(Stage):
         if result.code != 0 and "No space left on device" in result.log:
             raise self._no_room()
         if result.code != 0:
-            reason = result.errors[-1] if result.errors else f"ffmpeg ended with {result.code}"
-            raise ItemError("MuxFailed", f"the picture does not fit a {video.suffix} file: {reason}")
+            reason = result.errors[0] if result.errors else f"ffmpeg ended with {result.code}"
+            raise ItemError("MuxFailed", f"the pictures cannot be written to a {video.suffix} file: {reason}")
 
     def _sidecar(self, row: Row) -> dict[str, Any]:
         """Returns the sidecar's entries: cuts in seconds, 1 or 16 rhythm values per second, levels in percent."""

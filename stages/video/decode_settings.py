@@ -17,6 +17,8 @@ class DecodeSettings:
         max_pixels: largest number of pixels of a frame.
         deadline: seconds of wall time after which the decoding of a video is given up.
         memory: bytes of address space that the decoder may take.
+        max_lost: largest share of a video's time whose frames may be unreadable, 0..1.
+        settles_output: whether a scored video will be written, whose container must hold the pictures.
         threads: threads of the decoder. One costs the least processor time; a pool of workers keeps all cores busy.
     """
 
@@ -26,4 +28,6 @@ class DecodeSettings:
     max_pixels: int = 8192 * 4608
     deadline: float = 3600.0
     memory: int = 6 << 30
+    max_lost: float = 0.1
+    settles_output: bool = True
     threads: int = 1

@@ -1,31 +1,16 @@
-"""Runs the bundled ffmpeg as a child process: bounded in time and memory, its outputs read while it runs.
-
-Media files come from strangers, and native decoders have bugs. Decoders run here and nowhere else: in a child process
-without our environment, our standard input or our memory, which is killed when it takes too long.
-"""
+"""Runs the bundled ffmpeg as a bounded child process, and names the containers that it may open."""
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import functools
-import logging
 import os
-import resource
-import selectors
-import signal
-import subprocess
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-log = logging.getLogger(__name__)
+from stages.video.child_process import BoundedLog, Limits, MemoryExhausted, Pipe, run_child
 
-Sink = Callable[[bytes], None]
-
-CHUNK = 1 << 20  # bytes of one read, and the size that each pipe is given if possible
 # Containers whose demuxer opens no second file. Playlists, globs, concat scripts and devices are not among them.
 # Containers of sound alone are, so that a song gets the error of a file without pictures.
 FORMATS = "mov,matroska,avi,flv,asf,mpeg,mpegts,mxf,ogg,wtv,wav,mp3,flac,aac"
@@ -33,28 +18,6 @@ FLAGS = ("-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+info", "-y"
 # After a failed allocation ffmpeg may continue, lose frames and still exit with 0, so its messages count. The second
 # message is what it says when there is no memory for the stack of a thread.
 NO_MEMORY = ("Cannot allocate memory", "Resource temporarily unavailable")
-
-
-class DeadlinePassed(Exception):
-    """The child was killed because it ran past its deadline."""
-
-
-class MemoryExhausted(Exception):
-    """The child ended because it reached the bound of its memory."""
-
-
-class Killed(Exception):
-    """Somebody else killed the child: a person, or a system that was short of memory."""
-
-    kind = "Killed"  # the error type of the row in the ledger
-
-
-@dataclass(frozen=True)
-class Limits:
-    """Bounds of a child: `deadline` seconds of wall time, `memory` bytes of address space."""
-
-    deadline: float
-    memory: int
 
 
 @dataclass(frozen=True)
@@ -69,58 +32,6 @@ class FfmpegResult:
         """The lines logged as errors or worse, without prefixes, oldest first."""
         marks = ("[error] ", "[fatal] ", "[panic] ")
         return [line.split(m, 1)[1].strip() for line in self.log.splitlines() for m in marks if m in line]
-
-
-class BoundedLog:
-    """The child's standard error: only its beginning and its end are kept, so that it cannot fill the memory."""
-
-    def __init__(self, keep: int = 256 << 10) -> None:
-        self._keep = keep
-        self._head = bytearray()
-        self._tail = bytearray()
-
-    def __call__(self, chunk: bytes) -> None:
-        """Takes the next bytes."""
-        room = self._keep - len(self._head)
-        self._head += chunk[:room] if room > 0 else b""
-        self._tail += chunk[max(room, 0) :]
-        if len(self._tail) > 2 * self._keep:
-            del self._tail[: -self._keep]
-
-    @property
-    def text(self) -> str:
-        """The text that was kept."""
-        return (self._head + self._tail).decode("utf-8", "replace")
-
-
-class Pipe:
-    """A pipe that the child writes to. `url` is its name as an output of ffmpeg; `sink` gets the bytes as they come."""
-
-    def __init__(self, sink: Sink) -> None:
-        self.sink = sink
-        self.reader, self.writer = os.pipe()
-        with contextlib.suppress(OSError):  # a used-up quota of pipe memory only costs speed
-            fcntl.fcntl(self.writer, getattr(fcntl, "F_SETPIPE_SZ", 1031), CHUNK)
-
-    @property
-    def url(self) -> str:
-        """The pipe's name in the arguments of ffmpeg."""
-        return f"pipe:{self.writer}"
-
-    def __enter__(self) -> Pipe:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.close_writer()
-        if self.reader >= 0:
-            os.close(self.reader)
-            self.reader = -1
-
-    def close_writer(self) -> None:
-        """Closes our copy of the writing end, so that the pipe ends when the child does."""
-        if self.writer >= 0:
-            os.close(self.writer)
-            self.writer = -1
 
 
 @functools.cache
@@ -155,9 +66,7 @@ def run_ffmpeg(
     Args:
         arguments: the command without its binary, as ffmpeg-python's `get_args` returns it.
         limits: bounds of time and memory.
-        pipes: made by the caller; the child's ends are closed here.
-        child_log: takes the child's log, for a sink that needs what ffmpeg has said so far. What the child logged
-            before it wrote to a pipe is in here before that pipe's sink is called.
+        pipes, child_log: as for `run_child`.
 
     Returns:
         Exit code and log. The caller decides what a code other than 0 means.
@@ -167,62 +76,10 @@ def run_ffmpeg(
         Killed: somebody else ended the child.
         Exception: whatever a sink raises. In every case the child is gone and nothing is left behind.
     """
+    command = [ffmpeg_binary(), *FLAGS, *arguments]
     child_log = child_log if child_log is not None else BoundedLog()
-    end = time.monotonic() + limits.deadline
-    child = subprocess.Popen(
-        [ffmpeg_binary(), *FLAGS, *arguments],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        pass_fds=[pipe.writer for pipe in pipes],
-        env={"LC_ALL": "C", "AV_LOG_FORCE_NOCOLOR": "1", "MALLOC_ARENA_MAX": "2"},
-        start_new_session=True,  # so that an interrupt at the terminal reaches only us
-    )
-    assert child.stderr is not None
-    try:
-        _bound_memory(child.pid, limits.memory)
-        for pipe in pipes:
-            pipe.close_writer()
-        _drain({child.stderr.fileno(): child_log} | {pipe.reader: pipe.sink for pipe in pipes}, end)
-        code = child.wait(max(end - time.monotonic(), 0.001))
-    except (TimeoutError, subprocess.TimeoutExpired):
-        raise DeadlinePassed(f"ffmpeg was killed after {limits.deadline:g} s") from None
-    finally:
-        if child.poll() is None:
-            child.kill()
-            child.wait()
-        child.stderr.close()
-    result = FfmpegResult(code, child_log.text)
+    done = run_child(command, limits, pipes, child_log, {"AV_LOG_FORCE_NOCOLOR": "1"})
+    result = FfmpegResult(done.code, done.log)
     if any(message in line for line in result.errors for message in NO_MEMORY):
         raise MemoryExhausted(f"ffmpeg needed more than {limits.memory / 2**20:.0f} MiB of memory")
-    if code == -signal.SIGKILL:
-        raise Killed("ffmpeg was killed by somebody, or by a system short of memory: try again")
     return result
-
-
-def _drain(sinks: dict[int, Sink], end: float) -> None:
-    """Reads every descriptor to its end; of those that are ready together, the first in `sinks` is read first."""
-    order = list(sinks)
-    with selectors.DefaultSelector() as selector:
-        for descriptor in order:
-            selector.register(descriptor, selectors.EVENT_READ)
-        while selector.get_map():
-            remaining = end - time.monotonic()
-            if remaining <= 0:
-                raise TimeoutError
-            ready = {key.fd for key, _ in selector.select(remaining)}
-            for descriptor in (d for d in order if d in ready):
-                chunk = os.read(descriptor, CHUNK)
-                if chunk:
-                    sinks[descriptor](chunk)
-                else:
-                    selector.unregister(descriptor)
-
-
-def _bound_memory(process: int, limit: int) -> None:
-    """Bounds a child's address space from outside: code between fork and exec is not safe in a process with threads."""
-    if not hasattr(resource, "prlimit"):
-        log.warning("this system cannot bound the memory of ffmpeg")
-        return
-    with contextlib.suppress(ProcessLookupError):
-        resource.prlimit(process, resource.RLIMIT_AS, (limit, limit))
