@@ -14,13 +14,12 @@ from typing import NoReturn
 import pyarrow as pa
 
 from models.errors import UserError
+from pipeline.naming import KEPT_SUFFIXES, names_of_output, plain_names
 from pipeline.storage.errors import StorageError, printable
 from pipeline.storage.storage import Storage
 from stages.contracts import MANIFEST, Row, rows_of, table_of
 from stages.error_kinds import BAD_NAME, UNREADABLE
 
-KEPT_SUFFIXES = ("mp4", "m4v", "mov", "webm", "mkv")
-"""Suffixes of the containers that are written; a video with another suffix becomes a .mkv."""
 VIDEO_SUFFIXES = (
     *KEPT_SUFFIXES,
     *("qt", "3gp", "3g2", "f4v"),  # like mov
@@ -29,8 +28,6 @@ VIDEO_SUFFIXES = (
     *("ts", "mts", "m2ts", "m2t", "tp", "trp"),  # transport streams
 )
 """Suffixes of videos in a folder: those of the containers that the decoder may open (`stages.video.ffmpeg.FORMATS`)."""
-SUFFIXES_BESIDE = (".wav", ".json")
-"""Suffixes of the files that are written beside every scored video."""
 MAX_NAME_BYTES = 255
 """Longest name of a file on a local disk."""
 
@@ -158,19 +155,6 @@ def item_id(content: str, output: str) -> str:
     return hashlib.sha256(content.encode() + b"\0" + _utf8(output)).hexdigest()[:32]
 
 
-def output_of(name: str) -> str:
-    """Returns the output of a video: its relative path, with its suffix if that is kept (`KEPT_SUFFIXES`) or .mkv."""
-    path = PurePosixPath(name)
-    suffix = path.suffix.lower()
-    kept = suffix if suffix[1:] in KEPT_SUFFIXES else ".mkv"
-    return str(path.with_name(path.stem + kept))
-
-
-def written_for(output: str) -> list[str]:
-    """Returns the names of all files that are written for one output: the video and the files beside it."""
-    return [output, *(str(PurePosixPath(output).with_suffix(suffix)) for suffix in SUFFIXES_BESIDE)]
-
-
 def _explore(source: str, destination: Storage) -> list[_FoundVideo]:
     """Returns the videos that one source leads to.
 
@@ -180,7 +164,7 @@ def _explore(source: str, destination: Storage) -> list[_FoundVideo]:
     storage = Storage.open(source)
     if _is_file(storage):
         folder, name = Storage.locate(storage.url)
-        return [_FoundVideo(folder, name, folder.size(name) or 0, destination.spelling(output_of(name)))]
+        return [_FoundVideo(folder, name, folder.size(name) or 0, destination.spelling(plain_names(name).output))]
     _refuse_overlap(source, storage, destination)
     if storage.local:
         if not os.path.exists(storage.root):
@@ -193,7 +177,7 @@ def _explore(source: str, destination: Storage) -> list[_FoundVideo]:
         held = f"none of its {len(files)} files is a video" if files else "there are no files below it"
         looked = ", ".join(f".{suffix}" for suffix in VIDEO_SUFFIXES)
         raise SourceError(f"{printable(source)}: {held}; looked for names that end in {looked}")
-    return [_FoundVideo(storage, f.name, f.size, destination.spelling(output_of(f.name))) for f in videos]
+    return [_FoundVideo(storage, f.name, f.size, destination.spelling(plain_names(f.name).output)) for f in videos]
 
 
 def _is_file(storage: Storage) -> bool:
@@ -254,7 +238,7 @@ def _refuse_collisions(videos: Iterable[_FoundVideo]) -> None:
     """
     owners: dict[str, tuple[_FoundVideo, str]] = {}
     for video in videos:
-        for name in written_for(video.output):
+        for name in names_of_output(video.output).written:
             other, other_name = owners.setdefault(_folded(name), (video, name))
             if other is not video:
                 _raise_collision(other, video, other_name, name)
@@ -281,7 +265,7 @@ def _refuse_overwriting(videos: Sequence[_FoundVideo], destination: Storage) -> 
     places = {_place(video): video for video in videos if video.storage.scheme == destination.scheme}
     root = (os.path.realpath(destination.root) if destination.local else destination.url).rstrip("/")
     for video in videos:
-        for name in written_for(video.output):
+        for name in names_of_output(video.output).written:
             if victim := places.get(f"{root}/{name}"):
                 raise SourceError(
                     f"scoring {printable(video.uri)} would overwrite the source {printable(victim.uri)}; "
@@ -298,7 +282,8 @@ def _row(video: _FoundVideo) -> Row:
     """Returns the manifest's row of a video, with an error if the file cannot be read."""
     # Arrow holds Unicode text only, and a Linux file name need not be any.
     uri, output = (_utf8(text).decode() for text in (video.uri, video.output))
-    row: Row = {"uri": uri, "output": output, "size": video.size}
+    stem = names_of_output(output).stem
+    row: Row = {"uri": uri, "output": output, "stem": stem, "fallback": f"{stem}.mkv", "size": video.size}
     try:
         content = content_id(video.storage, video.name, video.size)
     except StorageError as error:
@@ -309,7 +294,8 @@ def _row(video: _FoundVideo) -> Row:
 
 def _name_error(output: str) -> Row:
     """Returns the column `error` of a video one of whose results has a name that no local disk takes; else nothing."""
-    longest = max((PurePosixPath(name).name for name in written_for(output)), key=lambda name: len(os.fsencode(name)))
+    names = [PurePosixPath(name).name for name in names_of_output(output).written]
+    longest = max(names, key=lambda name: len(os.fsencode(name)))
     size = len(os.fsencode(longest))
     if size <= MAX_NAME_BYTES:
         return {}

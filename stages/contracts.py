@@ -46,6 +46,8 @@ COMMON: dict[str, pa.DataType] = {
     "content_id": pa.string(),  # hash of the content alone: the key of the noise
     "uri": pa.string(),
     "output": pa.string(),  # path of the scored video below the destination, with its suffix
+    "stem": pa.string(),  # path below the destination to which `.wav` and `.json` are appended
+    "fallback": pa.string(),  # path of the scored video, a .mkv, if the container of `output` cannot hold its streams
     "size": pa.int64(),  # size of the source in bytes
     "duration": pa.float64(),  # seconds; null until decoded
     "error": ERROR,  # null as long as no stage has failed

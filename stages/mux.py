@@ -67,7 +67,7 @@ class Mux(Stage):
     def _write_files(self, row: Row) -> Row:
         import soundfile
 
-        name = Path(row["output"])
+        name, stem = Path(row["output"]), row["stem"]
         folder = self.settings.directory / row["item_id"]
         folder.mkdir(parents=True, exist_ok=True)
         video, sound, sidecar = (folder / f"scored{suffix}" for suffix in (name.suffix, ".wav", ".json"))
@@ -76,8 +76,8 @@ class Mux(Stage):
             self._mux(source, sound, video, row["duration"])
         lines = (f"{json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}" for k, v in self._sidecar(row).items())
         sidecar.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8", errors="surrogateescape")
-        files = ((video, name), (sound, name.with_suffix(".wav")), (sidecar, name.with_suffix(".json")))
-        return {"outputs": [_output(path, relative.as_posix()) for path, relative in files]}
+        files = ((video, name.as_posix()), (sound, f"{stem}.wav"), (sidecar, f"{stem}.json"))
+        return {"outputs": [_output(path, name) for path, name in files]}
 
     def _mux(self, source: Path, sound: Path, video: Path, duration: float) -> None:
         """Copies the video stream as it is, and encodes the soundtrack beside it."""

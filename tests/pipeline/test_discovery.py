@@ -20,10 +20,9 @@ from pipeline.discovery import (
     content_id,
     discover,
     item_id,
-    output_of,
     reread,
-    written_for,
 )
+from pipeline.naming import names_of_output, plain_names
 from pipeline.storage.storage import Storage
 from stages.contracts import MANIFEST, rows_of, table_of
 from tests.support.s3 import Bucket
@@ -324,9 +323,9 @@ NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size
 @settings(max_examples=200)
 @given(NAMES, NAMES)
 def test_every_file_written_for_a_name_stays_below_the_destination(folder: str, name: str) -> None:
-    output = output_of(f"{folder}/{name}")
+    output = plain_names(f"{folder}/{name}").output
     for destination in (Storage.open("/out"), Storage.open("s3://bucket/out")):
-        written = [destination.uri(name) for name in written_for(destination.spelling(output))]
+        written = [destination.uri(name) for name in names_of_output(destination.spelling(output)).written]
         assert all(uri.startswith(f"{destination.url}/") for uri in written)
         assert len(set(written)) == 3
         assert os.path.dirname(written[1]) == os.path.dirname(written[0])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import av
 import numpy as np
@@ -19,7 +20,7 @@ VP8 = ("-c:v", "libvpx", "-deadline", "realtime", "-pix_fmt", "yuv420p")
 H264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
 
 
-def score(tmp_path: Path, video: Path, duration: float, output: str | None = None) -> Row:
+def score(tmp_path: Path, video: Path, duration: float, output: str | None = None, **values: Any) -> Row:
     t = np.arange(round(duration * 44100)) / 44100
     tone = (8000 * np.sin(2 * np.pi * 440 * t)).astype(np.int16)
     row = common(
@@ -30,6 +31,7 @@ def score(tmp_path: Path, video: Path, duration: float, output: str | None = Non
         cuts=np.array([0.5]),
         rhythm=np.ones((1, 30, 1), np.float32),
         seconds={"decode": 0.5},
+        **values,
     )
     mux = Mux(MuxSettings(tmp_path / "out", run_info={"seed": 7}))
     return rows_of(mux(table_of([row], SOUND)))[0]
@@ -96,6 +98,12 @@ def test_outputs_are_named_below_the_destination_and_measured(tmp_path: Path) ->
     assert [output["name"] for output in outputs] == ["a/b.mov", "a/b.wav", "a/b.json"]
     assert all(Path(output["path"]).stat().st_size == output["size"] > 0 for output in outputs)
     assert all(len(output["sha256"]) == 64 for output in outputs)
+
+
+def test_files_beside_the_video_are_named_after_the_stem(tmp_path: Path) -> None:
+    video = write_video(tmp_path / "clip.mp4", shades(1))
+    outputs = score(tmp_path, video, 1.0, output="a/b.mov", stem="a/b.mov")["outputs"]
+    assert [output["name"] for output in outputs] == ["a/b.mov", "a/b.mov.wav", "a/b.mov.json"]
 
 
 def test_rotation_and_extra_streams(tmp_path: Path) -> None:

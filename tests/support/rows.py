@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,8 @@ def common(name: str, duration: float | None = None, **values: Any) -> Row:
         "content_id": digest,
         "uri": f"/videos/{name}",
         "output": name,
+        "stem": os.path.splitext(name)[0],
+        "fallback": f"{os.path.splitext(name)[0]}.mkv",
         "size": 1,
         "duration": duration,
         "seconds": {},

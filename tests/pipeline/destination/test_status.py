@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from datetime import timedelta
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from pipeline.destination.ledger import Ledger, LedgerError
 from pipeline.destination.run_lock import locked
-from pipeline.destination.run_records import ABOUT, RUNS, RunRecords
+from pipeline.destination.run_records import ABOUT, RUNS, WANTED, RunRecords
 from pipeline.destination.status import run_status
 from pipeline.storage.storage import Storage
 from stages.contracts import MANIFEST, table_of
@@ -75,6 +77,18 @@ def test_what_is_no_record_is_named(destination: Storage) -> None:
     destination.write(f"{RUNS}/{run.name}/{ABOUT}", b"{")
     with pytest.raises(LedgerError, match="no record of a run; move it away"):
         run_status(destination)
+
+
+def test_manifests_of_earlier_versions_are_read(destination: Storage) -> None:
+    records = RunRecords(destination)
+    run = records.begin(manifest("a", "b/c.x"), "F", {})
+    sink = pa.BufferOutputStream()
+    pq.write_table(manifest("a", "b/c.x").drop_columns(["stem", "fallback"]), sink)
+    destination.write(f"{RUNS}/{run.name}/{WANTED}", sink.getvalue().to_pybytes())
+    found = records.manifest(run)
+    assert found["stem"].to_pylist() == ["a", "b/c.x"]
+    assert found["fallback"].to_pylist() == ["a.mkv", "b/c.x.mkv"]
+    assert run_status(destination).pending == 2
 
 
 def test_a_file_that_was_replaced_counts_once(destination: Storage) -> None:
