@@ -34,6 +34,8 @@ MEDIA = pa.struct(
         ("fps", pa.float64()),  # mean frame rate
         ("codec", pa.string()),  # codec of the video stream
         ("has_audio", pa.bool_()),
+        ("created", pa.string()),  # date and time of creation; null where the file declares none
+        ("hides_frames", pa.bool_()),  # whether an edit list hides some of the frames
         ("frames_lost", pa.int32()),  # frames that could not be read
         ("seconds_held", pa.float64()),  # seconds in which an earlier frame is shown in their place
         ("left_behind", pa.list_(pa.string())),  # kinds of streams that the scored video does not take along
@@ -46,7 +48,7 @@ COMMON: dict[str, pa.DataType] = {
     "content_id": pa.string(),  # hash of the content alone: the key of the noise
     "uri": pa.string(),
     "output": pa.string(),  # path of the scored video below the destination, with its suffix
-    "stem": pa.string(),  # path below the destination to which `.wav` and `.json` are appended
+    "stem": pa.string(),  # path below the destination to which `.wav` and `.json` are appended; null: that of `output`
     "fallback": pa.string(),  # path of the scored video, a .mkv, if the container of `output` cannot hold its streams
     "size": pa.int64(),  # size of the source in bytes
     "duration": pa.float64(),  # seconds; null until decoded

@@ -13,6 +13,7 @@ from stages.video.ffmpeg import run_ffmpeg
 from stages.video.frame_reader import FrameReader
 from stages.video.inspection import inspect_video
 from stages.video.media_info import MediaInfo
+from stages.video.probe import probe
 from stages.video.source_file import Localize, local_path, open_source
 from stages.video.validation import validate
 
@@ -22,9 +23,9 @@ UNREADABLE = "cannot read the file ({reason}): check that it is there and may be
 class Decode(Stage):
     """Reads each video once, in a bounded child process.
 
-    The frame of second i is the first one that appears in that second; if none does, the one that is on the screen then.
-    Times are the file's own timestamps as ffmpeg gives them by default (the container starts at 0), so that they are also
-    right for a copy of the video stream.
+    The frame of second i is the first one that appears in that second; if none does, the one that is on the screen.
+    Times are the file's own timestamps as ffmpeg gives them by default (the container starts at 0), so that they are
+    also right for a copy of the video stream.
 
     Args:
         settings: settings for reading videos.
@@ -48,13 +49,19 @@ class Decode(Stage):
             return decode(path, self.settings, found.info) | {"output": found.output}
 
 
-def decode(path: Path, settings: DecodeSettings, info: MediaInfo) -> Row:
-    """Returns the columns of `DECODED` of one local video file that `stages.video.inspection` let pass.
+def decode(path: Path, settings: DecodeSettings, info: MediaInfo | None = None) -> Row:
+    """Returns the columns of `DECODED` of one local video file.
+
+    Args:
+        path: the file.
+        settings: settings for reading videos.
+        info: its description, if it was probed already.
 
     Raises:
         ItemError: one of the kinds NotAVideo, NoVideoStream, UnsupportedCodec, NoContainer, NoFrames, Truncated,
             FramesLost, TooShort, TooLong, TooLarge, DecodeTimeout, DecodeMemory, DecodeFailed.
     """
+    info = info or probe(path, settings)
     reader = FrameReader(info, settings.clip_size, settings.longest)
     limits = Limits(settings.deadline, settings.memory)
     try:

@@ -13,6 +13,7 @@ from stages.base import ItemError, Stage
 from stages.contracts import MUXED, SOUND, Row
 from stages.video.child_process import DeadlinePassed, Limits, MemoryExhausted
 from stages.video.containers import CONTAINERS
+from stages.video.edit_list import end_picture_at
 from stages.video.ffmpeg import media_input, run_ffmpeg
 from stages.video.source_file import Localize, local_path
 
@@ -67,23 +68,27 @@ class Mux(Stage):
     def _write_files(self, row: Row) -> Row:
         import soundfile
 
-        name, stem = Path(row["output"]), row["stem"]
+        name = Path(row["output"])
+        stem = row["stem"] or name.with_suffix("").as_posix()
         folder = self.settings.directory / row["item_id"]
         folder.mkdir(parents=True, exist_ok=True)
         video, sound, sidecar = (folder / f"scored{suffix}" for suffix in (name.suffix, ".wav", ".json"))
         soundfile.write(sound, row["waveform"], self.settings.sample_rate, subtype="PCM_16")
         with self.localize(row["uri"]) as source:
-            self._mux(source, sound, video, row["duration"])
+            self._mux(source, sound, video, row)
         lines = (f"{json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}" for k, v in self._sidecar(row).items())
         sidecar.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8", errors="surrogateescape")
         files = ((video, name.as_posix()), (sound, f"{stem}.wav"), (sidecar, f"{stem}.json"))
         return {"outputs": [_output(path, name) for path, name in files]}
 
-    def _mux(self, source: Path, sound: Path, video: Path, duration: float) -> None:
+    def _mux(self, source: Path, sound: Path, video: Path, row: Row) -> None:
         """Copies the video stream as it is, and encodes the soundtrack beside it."""
         import ffmpeg
 
         container = CONTAINERS[video.suffix.lower()]
+        # ffmpeg leaves the date of creation out of copies unless it is told.
+        date = row["media"]["created"]
+        created = {"metadata": f"creation_time={date}", "metadata:s:v:0": f"creation_time={date}"} if date else {}
         picture, music = media_input(source, fflags="+genpts")["V:0"], ffmpeg.input(f"file:{sound}").audio
         command = ffmpeg.output(
             picture,
@@ -93,9 +98,10 @@ class Mux(Stage):
             acodec=container.encoder,
             f=container.muxer,
             map_metadata=0,
+            **created,
             **container.options,
         )
-        limits = Limits(self.settings.deadline + duration, self.settings.memory)
+        limits = Limits(self.settings.deadline + row["duration"], self.settings.memory)
         try:
             result = run_ffmpeg(command.get_args(), limits)
         except (DeadlinePassed, MemoryExhausted) as error:
@@ -105,6 +111,8 @@ class Mux(Stage):
         if result.code != 0:
             reason = result.errors[0] if result.errors else f"ffmpeg ended with {result.code}"
             raise ItemError("MuxFailed", f"the pictures cannot be written to a {video.suffix} file: {reason}")
+        if row["media"]["hides_frames"] and container.has_edit_lists:
+            end_picture_at(video, row["duration"])
 
     def _sidecar(self, row: Row) -> dict[str, Any]:
         """Returns the sidecar's entries: cuts in seconds, 1 or 16 rhythm values per second, levels in percent."""
@@ -113,6 +121,9 @@ class Mux(Stage):
             "item_id": row["item_id"],
             "source": Path(row["uri"]).name,
             "duration": row["duration"],
+            "frames_lost": row["media"]["frames_lost"],
+            "seconds_held": round(row["media"]["seconds_held"], 3),
+            "left_behind": row["media"]["left_behind"],
             "sample_rate": self.settings.sample_rate,
             "samples": len(row["waveform"]),
             "cuts": [round(float(cut), 3) for cut in row["cuts"]],

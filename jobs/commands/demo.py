@@ -76,7 +76,8 @@ def make_videos(folder: Path) -> list[Path]:
 def _make_video(path: Path, scenes: tuple[Scene, ...]) -> Path:
     import ffmpeg
 
-    from stages.video.ffmpeg import Limits, run_ffmpeg
+    from stages.video.child_process import Limits
+    from stages.video.ffmpeg import run_ffmpeg
 
     pictures = [_scene_frames(ffmpeg, scene) for scene in scenes]
     joined = ffmpeg.concat(*pictures, v=1, a=0) if len(pictures) > 1 else pictures[0]

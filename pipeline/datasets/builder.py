@@ -250,7 +250,7 @@ def _prepare_steps(settings: PrepareSettings, layout: Layout) -> dict[str, Step]
         chosen = "cuda" if num_gpus else "cpu"
         return chosen if settings.device == "auto" else settings.device
 
-    decoding = DecodeSettings(clip_size=clip_config(settings.clip_weights).image_size)
+    decoding = DecodeSettings(clip_size=clip_config(settings.clip_weights).image_size, settles_output=False)
     features_settings = ExtractFeaturesSettings(settings.clip_weights, device(features.num_gpus))
     cutting = CutSegmentsSettings(settings.codec, device(segments.num_gpus), segments.threads)
     return {

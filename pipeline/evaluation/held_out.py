@@ -123,7 +123,7 @@ class FeatureReader:
         if self._stages is None:
             size = clip_config(self.clip_weights).image_size
             self._stages = (
-                Decode(DecodeSettings(clip_size=size)),
+                Decode(DecodeSettings(clip_size=size, settles_output=False)),
                 ExtractFeatures(ExtractFeaturesSettings(self.clip_weights, self.device)),
             )
         decode, features = self._stages

@@ -25,7 +25,8 @@ from pipeline.scoring.steps import scoring_layout
 from pipeline.storage.storage import Storage, StorageError
 from stages.base import ItemError
 from stages.contracts import Row
-from stages.video.probe import probe
+from stages.video.decode_settings import DecodeSettings
+from stages.video.inspection import inspect_video
 
 HEAD, TAIL = 1 << 20, 4 << 20
 """Bytes at the beginning and at the end of a remote file that are fetched to probe it; its index is in one of them."""
@@ -193,12 +194,21 @@ def _probe_all(rows: Sequence[Row], on_progress: ProgressCallback) -> list[Row]:
 
 
 def _probe(row: Row) -> Row:
-    """Returns the `uri` with the `duration` (None if unknown), or with the `type` and `message` of an error."""
+    """Returns the `uri` with `duration` (None if only decoding tells) and `output`, or with the `type` and `message` of
+    an error.
+    """
     if row["error"]:
         return {"uri": row["uri"], "type": row["error"]["type"], "message": row["error"]["message"]}
     try:
-        with _both_ends(row["uri"]) as path:
-            return {"uri": row["uri"], "duration": probe(path).duration}
+        with _both_ends(row["uri"]) as (path, is_whole):
+            found = inspect_video(path, row, DecodeSettings(), is_whole=is_whole)
+            return {
+                "uri": row["uri"],
+                "duration": found.info.duration,
+                "output": found.output,
+                "wanted": row["output"],
+                "left_behind": found.info.left_behind,
+            }
     except (ItemError, StorageError) as error:
         return {"uri": row["uri"], "type": error.kind, "message": str(error)}
     except OSError as error:
@@ -206,12 +216,12 @@ def _probe(row: Row) -> Row:
 
 
 @contextmanager
-def _both_ends(uri: str) -> Iterator[Path]:
-    """Gives a local file to probe: the video itself, or of a remote one a copy of both ends with zeros between."""
+def _both_ends(uri: str) -> Iterator[tuple[Path, bool]]:
+    """Gives a local file to probe, and whether it is whole: the video itself, or of a large remote one both ends."""
     storage, name = Storage.locate(uri)
     if storage.local:
         with storage.localize(name) as path:
-            yield path
+            yield path, True
         return
     size = storage.size(name) or 0
     wanted = [(0, size)] if size <= HEAD + TAIL else [(0, HEAD), (size - TAIL, TAIL)]
@@ -221,7 +231,7 @@ def _both_ends(uri: str) -> Iterator[Path]:
             copy.write(block)
         copy.truncate(size)
         copy.flush()
-        yield Path(copy.name)
+        yield Path(copy.name), len(wanted) == 1
 
 
 def _fit_to_ledger(rows: pa.Table, destination: Storage, settings: RunSettings, machine: Machine) -> CostModel | None:

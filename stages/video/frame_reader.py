@@ -120,9 +120,7 @@ class FrameReader:
         """Seconds from 0 to the end of the picture (`picture_end`)."""
         rate = self.info.video.rate if self.info.video else 0.0
         steps = np.diff(self.times).tolist()
-        return (
-            picture_end(self.times[-1], self.last_duration, steps, rate, self.info.duration) if self.times else 0.0
-        )
+        return picture_end(self.times[-1], self.last_duration, steps, rate, self.info.duration) if self.times else 0.0
 
     def damage(self, *, is_damaged: bool) -> Damage:
         """Returns, and keeps for `columns`, how many frames are missing.
@@ -147,6 +145,8 @@ class FrameReader:
                 "fps": len(self.times) / self.duration,
                 "codec": video.codec,
                 "has_audio": self.info.has_audio,
+                "created": self.info.created,
+                "hides_frames": video.hidden != "none",
                 "frames_lost": self._damage.frames_lost,
                 "seconds_held": self._damage.seconds_held,
                 "left_behind": self.info.left_behind,

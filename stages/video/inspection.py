@@ -6,10 +6,10 @@ The plan and the Decode stage both ask here, so that they cannot disagree.
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 from stages.contracts import Row
-from stages.video.containers import settle_output
+from stages.video.containers import CONTAINERS, settle_output
 from stages.video.decode_settings import DecodeSettings
 from stages.video.media_info import MediaInfo
 from stages.video.probe import probe
@@ -28,7 +28,7 @@ def inspect_video(path: Path, row: Row, settings: DecodeSettings, *, is_whole: b
 
     Args:
         path: a local file.
-        row: the video's row, with `output` and `fallback`.
+        row: the video's row, with `output` and `fallback` (null: a .mkv of the same name).
         settings: settings for reading videos; without `settles_output` the row's `output` is kept.
         is_whole: whether all bytes of the file are there.
 
@@ -38,6 +38,7 @@ def inspect_video(path: Path, row: Row, settings: DecodeSettings, *, is_whole: b
     """
     info = probe(path, settings, is_whole=is_whole)
     output = row["output"]
-    if settings.settles_output:
-        output = settle_output(path, info, output, row["fallback"])
+    if settings.settles_output and PurePosixPath(output).suffix.lower() in CONTAINERS:
+        fallback = row["fallback"] or str(PurePosixPath(output).with_suffix(".mkv"))
+        output = settle_output(path, info, output, fallback)
     return Inspection(info, output)

@@ -62,6 +62,7 @@ class MediaInfo:
         channels: channels of the first audio stream; None without one.
         duration: seconds from the start of the container to the end of the picture; None where only decoding tells.
         declared: seconds that the container declares for all its streams; None where it declares none.
+        created: date and time of creation in the form of ISO 8601; None where the container declares none.
     """
 
     opened: bool
@@ -71,6 +72,7 @@ class MediaInfo:
     channels: int | None = None
     duration: float | None = None
     declared: float | None = None
+    created: str | None = None
 
     @property
     def has_audio(self) -> bool:

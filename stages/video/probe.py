@@ -5,8 +5,8 @@ from __future__ import annotations
 import functools
 import importlib.util
 import json
+import re
 import sys
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -18,15 +18,17 @@ from stages.video.media_info import MediaInfo, OtherStream, VideoStream, picture
 from stages.video.source_file import check_file
 from stages.video.validation import validate_header, validate_length
 
+SETTINGS = DecodeSettings()
 LIMITS = Limits(deadline=60.0, memory=3 << 30)
 MOST_BYTES = 1 << 20
 """Bytes that a description may have."""
 JUMPING_CLOCKS = ("mpegts", "mpeg")
 """Containers whose declared length is the difference of their first and last timestamp, between which it may jump."""
+_DATE = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d{1,9})?(Z|[+-]\d\d:?\d\d)?")
 PROGRAM = Path(__file__).with_name("probe_child.py")
 
 
-def probe(path: Path, settings: DecodeSettings = DecodeSettings(), *, is_whole: bool = True) -> MediaInfo:
+def probe(path: Path, settings: DecodeSettings = SETTINGS, *, is_whole: bool = True) -> MediaInfo:
     """Returns what a container declares, read by PyAV in a bounded child process.
 
     Planning and decoding both decide by this function what can be scored. A file that ends early, and damage in its
@@ -49,7 +51,7 @@ def probe(path: Path, settings: DecodeSettings = DecodeSettings(), *, is_whole: 
     return info
 
 
-def read_media_info(path: Path, settings: DecodeSettings = DecodeSettings(), *, is_whole: bool = True) -> MediaInfo:
+def read_media_info(path: Path, settings: DecodeSettings = SETTINGS, *, is_whole: bool = True) -> MediaInfo:
     """Returns what a container declares, whether or not it can be scored.
 
     Raises:
@@ -97,7 +99,7 @@ def _media_info(found: dict[str, Any]) -> MediaInfo:
     if not found["opened"]:
         return MediaInfo(opened=False)
     picture = found["video"]
-    others = [stream for stream in found["streams"] if picture is None or stream["index"] != picture["index"]]
+    others = [s for s in found["streams"] if not s["chapters"] and (picture is None or s["index"] != picture["index"])]
     channels = [stream["channels"] for stream in found["streams"] if stream["type"] == "audio"]
     return MediaInfo(
         opened=True,
@@ -107,6 +109,7 @@ def _media_info(found: dict[str, Any]) -> MediaInfo:
         channels=channels[0] if channels else None,
         duration=_duration(picture) if picture else None,
         declared=_declared(found),
+        created=found["created"] if _DATE.fullmatch(found["created"] or "") else None,
     )
 
 

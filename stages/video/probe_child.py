@@ -6,12 +6,15 @@ nothing of this project, and writes one JSON object to an open descriptor. `stag
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import sys
 from collections.abc import Iterator
 from typing import Any
 
+DISCARD_ALL = 48
+"""The mark of a track whose content libavformat has read itself, such as the names of chapters."""
 TAIL = 5.0
 """Seconds before the declared end from which the packets are read that tell where the picture ends."""
 LARGEST_JUMP = 10.0
@@ -20,6 +23,8 @@ LARGEST_JUMP = 10.0
 MOST_PACKETS = 2_000_000
 """Packets that are read at most; a longer video has no known end before it is decoded."""
 
+MOST_ERRORS = 1000
+"""Errors of a damaged container that are stepped over at most."""
 MOST_REORDERED = 16
 """Frames by which the order of decoding may differ from the order on the screen."""
 
@@ -54,7 +59,8 @@ def describe(path: str, formats: str, max_pixels: int, is_whole: bool) -> dict[s
             "opened": True,
             "format": container.format.name,
             "start": start,
-            "duration": container.duration / av.time_base if is_declared else None,
+            "duration": (container.duration or 0) / av.time_base if is_declared else None,
+            "created": container.metadata.get("creation_time"),
             "streams": streams,
             "video": None,
         }
@@ -81,6 +87,7 @@ def _describe_stream(stream: Any) -> dict[str, Any]:
         "channels": context.channels if stream.type == "audio" and context is not None else None,
         "still": stream.type == "video" and _is_still(stream),
         "timecode": "timecode" in stream.metadata,
+        "chapters": stream.type == "data" and stream.discard == DISCARD_ALL,
     }
 
 
@@ -136,9 +143,9 @@ def _tail(container: Any, stream: Any) -> Iterator[tuple[int, int, bool]]:
         target -= first  # its duration counts from 0, wherever it starts
     try:
         container.seek(max(target, first), backward=True)
-        yield from (times for packet in container.demux(stream) for times in _times(packet))
     except av.error.FFmpegError:
         return
+    yield from (times for packet in _packets(container, stream) for times in _times(packet))
 
 
 def _all_packets(container: Any, stream: Any, clock_jumps: bool) -> Iterator[tuple[int, int, bool]]:
@@ -151,15 +158,24 @@ def _all_packets(container: Any, stream: Any, clock_jumps: bool) -> Iterator[tup
         return
     largest = round(LARGEST_JUMP / stream.time_base)
     shift, expected = 0, None
-    try:
-        for packet in container.demux(stream):
-            if packet.dts is not None and clock_jumps:
-                if expected is not None and abs(packet.dts + shift - expected) > largest:
-                    shift = expected - packet.dts
-                expected = packet.dts + shift + (packet.duration or 0)
-            yield from ((pts + shift, length, hidden) for pts, length, hidden in _times(packet))
-    except av.error.FFmpegError:
-        return
+    for packet in _packets(container, stream):
+        if packet.dts is not None and clock_jumps:
+            if expected is not None and abs(packet.dts + shift - expected) > largest:
+                shift = expected - packet.dts
+            expected = packet.dts + shift + (packet.duration or 0)
+        yield from ((pts + shift, length, hidden) for pts, length, hidden in _times(packet))
+
+
+def _packets(container: Any, stream: Any) -> Iterator[Any]:
+    """Yields a stream's packets from here on; damage is stepped over, as the decoder does."""
+    import av
+
+    for _ in range(MOST_ERRORS):
+        try:
+            yield from container.demux(stream)
+            return
+        except av.error.FFmpegError:
+            continue
 
 
 def _times(packet: Any) -> Iterator[tuple[int, int, bool]]:
@@ -172,20 +188,19 @@ def _times(packet: Any) -> Iterator[tuple[int, int, bool]]:
 def _ends(packets: Iterator[tuple[int, int, bool]]) -> tuple[int, int, list[int], bool] | None:
     """Returns the last shown time, its end, the gaps between the last frames, and whether any frame is hidden."""
     recent: dict[int, int] = {}
-    has_hidden, count = False, 0
-    for time, duration, hidden in packets:
+    has_hidden = False
+    for count, (time, duration, hidden) in enumerate(packets):
         has_hidden |= hidden
         if not hidden:
             recent[time] = duration
         if len(recent) > 2000:
             recent = dict(sorted(recent.items())[-1000:])
-        count += 1
         if count > MOST_PACKETS:
             return None
     if not recent:
         return None
     times = sorted(recent)
-    steps = [after - before for before, after in zip(times, times[1:], strict=False)]
+    steps = [after - before for before, after in itertools.pairwise(times)]
     return times[-1], times[-1] + recent[times[-1]], steps[-200:], has_hidden
 
 
@@ -195,7 +210,7 @@ def _hidden(stream: Any) -> str:
     if len(shown) == len(stream.index_entries):
         return "none"
     # Around an edge, shown and hidden frames may be mixed, because they are stored in the order of decoding.
-    between = [after - before for before, after in zip(shown, shown[1:], strict=False)]
+    between = [after - before for before, after in itertools.pairwise(shown)]
     return "middle" if any(step > MOST_REORDERED for step in between) else "edges"
 
 

@@ -14,6 +14,7 @@ from models.lengths import whole_seconds
 from stages.contracts import MANIFEST, rows_of, table_of
 from stages.decode import Decode
 from stages.video.decode_settings import DecodeSettings
+from tests.support.rows import media
 from tests.support.videos import (
     HEIGHT,
     LOSSLESS,
@@ -73,8 +74,7 @@ class TestTimes:
         expected = abs((np.array(RED) - np.array(GREEN)) @ weights), abs((np.array(GREEN) - np.array(BLUE)) @ weights)
         np.testing.assert_allclose(difference[[30, 60]], expected, atol=4)
         assert np.delete(difference, [30, 60]).max() < 1
-        found = {"width": WIDTH, "height": HEIGHT, "fps": 25, "codec": "h264", "has_audio": True}
-        assert row["media"] == found | {"frames_lost": 0, "seconds_held": 0.0, "left_behind": []}
+        assert row["media"] == media(width=WIDTH, height=HEIGHT, has_audio=True)
 
     @pytest.mark.parametrize("rate", [10, 25, 50])
     def test_a_scene_lasts_at_least_six_tenths_of_a_second(self, tmp_path: Path, rate: int):

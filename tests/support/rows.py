@@ -32,6 +32,19 @@ def common(name: str, duration: float | None = None, **values: Any) -> Row:
     return row | values
 
 
+def media(**values: Any) -> Row:
+    """Returns the description of a small video, with some other values."""
+    whole = {"created": None, "hides_frames": False, "frames_lost": 0, "seconds_held": 0.0, "left_behind": []}
+    return {"width": 64, "height": 48, "fps": 25.0, "codec": "h264", "has_audio": False, **whole, **values}
+
+
+def sound_columns(duration: float) -> Row:
+    """Returns the columns of SOUND that the music brings: a tone of 440 Hz, and a rhythm of ones."""
+    tone = (8000 * np.sin(2 * np.pi * 440 * np.arange(round(duration * 44100)) / 44100)).astype(np.int16)
+    rhythm = np.ones((1, 30, 1), np.float32)
+    return {"waveform": np.stack([tone, tone], axis=1), "cuts": np.array([0.5]), "rhythm": rhythm, "seconds": {}}
+
+
 def features_row(name: str, duration: float) -> Row:
     """Returns a row of FEATURES for the tiny preset."""
     draws = np.random.default_rng(int(hashlib.sha256(name.encode()).hexdigest()[:8], 16))
@@ -40,7 +53,7 @@ def features_row(name: str, duration: float) -> Row:
     return common(
         name,
         duration,
-        media={"width": 64, "height": 48, "fps": 25.0, "codec": "h264", "has_audio": False},
+        media=media(),
         cuts=np.array([duration / 2]),
         semantic=draws.standard_normal((seconds, CONFIG.semantic_dim), np.float32),
         color=color / color.sum(1, keepdims=True),

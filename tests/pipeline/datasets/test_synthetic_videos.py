@@ -16,8 +16,9 @@ from pipeline.datasets.synthetic_truth import clip_name
 from pipeline.datasets.synthetic_videos import SeedRange, make_corpus
 from stages.contracts import Row
 from stages.decode import decode
+from stages.video.child_process import Limits, Pipe
 from stages.video.decode_settings import DecodeSettings
-from stages.video.ffmpeg import Limits, Pipe, run_ffmpeg
+from stages.video.ffmpeg import run_ffmpeg
 
 SEEDS = range(40, 44)
 LENGTH = 16.0

@@ -9,16 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from stages.video.ffmpeg import (
-    BoundedLog,
-    DeadlinePassed,
-    Killed,
-    Limits,
-    MemoryExhausted,
-    Pipe,
-    ffmpeg_binary,
-    run_ffmpeg,
-)
+from stages.video.child_process import BoundedLog, DeadlinePassed, Killed, Limits, MemoryExhausted, Pipe
+from stages.video.ffmpeg import ffmpeg_binary, run_ffmpeg
 
 WIDE = Limits(deadline=600, memory=4 << 30)
 ENDLESS = ("-f", "lavfi", "-i", "testsrc=size=64x48", "-f", "rawvideo")

@@ -9,8 +9,8 @@ import pytest
 from stages.base import ItemError
 from stages.decode import decode
 from stages.video import probe as probe_module
+from stages.video.child_process import Killed
 from stages.video.decode_settings import DecodeSettings
-from stages.video.ffmpeg import Killed
 from stages.video.probe import probe
 from tests.support.videos import cut_in_half, ffmpeg, gray, write_sound, write_video
 
@@ -72,7 +72,7 @@ def test_a_child_that_others_kill_is_the_videos_error(tmp_path: Path, monkeypatc
     def killed(*_: object) -> None:
         raise Killed("killed by somebody")
 
-    monkeypatch.setattr(probe_module, "run_ffmpeg", killed)
+    monkeypatch.setattr(probe_module, "run_child", killed)
     with pytest.raises(ItemError, match="killed by somebody") as caught:
         probe(write_video(tmp_path / "a.mp4", [gray(1)] * 25))
     assert caught.value.kind == "Killed"
