@@ -235,7 +235,7 @@ def find_videos(sources: list[Path]) -> list[Path]:
     Raises:
         SourceError: a source does not exist or holds no video.
     """
-    from pipeline.discovery import VIDEO_SUFFIXES, SourceError
+    from pipeline.sources.explore import VIDEO_SUFFIXES, SourceError
 
     paths = list[Path]()
     for source in sources:

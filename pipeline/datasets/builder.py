@@ -20,11 +20,12 @@ from pipeline.cluster.session import cluster, machine_of_cluster
 from pipeline.datasets.dataset import DatasetError
 from pipeline.datasets.synthetic_truth import TABLE
 from pipeline.datasets.writer import DatasetWriter
-from pipeline.discovery import SourceError, discover
+from pipeline.discovery import discover
 from pipeline.scoring.progress import ProgressListener
 from pipeline.scoring.run import RunSummary
 from pipeline.scoring.steps import STAGE_SHARES
 from pipeline.scoring.streaming import Step, run_steps
+from pipeline.sources.explore import SourceError
 from pipeline.storage.storage import Storage, StorageError, localize
 from stages.contracts import Row
 from stages.cut_segments import (

@@ -27,8 +27,8 @@ from models.lengths import TAIL, whole_seconds
 from pipeline.datasets.builder import DatasetSummary, PrepareSettings, add_segments, dataset_settings
 from pipeline.datasets.dataset import DatasetError
 from pipeline.datasets.writer import DatasetWriter
-from pipeline.discovery import content_id, item_id
 from pipeline.scoring.progress import ProgressListener, RunProgress
+from pipeline.sources.identity import content_id, item_id
 from pipeline.storage.storage import Entry, Storage, StorageError
 from stages.base import ItemError
 from stages.contracts import SOURCE_AUDIO, Row, table_of

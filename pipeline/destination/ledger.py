@@ -15,6 +15,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from models.errors import UserError
 from pipeline.storage.errors import printable
@@ -108,19 +109,25 @@ class Ledger:
         """
         return _last_per(self.table() if rows is None else rows, "item_id")
 
+    def results(self, rows: pa.Table | None = None) -> pa.Table:
+        """Returns the rows of the results at the destination, sorted by output, whatever their fingerprint.
+
+        A row counts until a later `done` row writes one of its files again.
+        """
+        rows = self.table() if rows is None else rows
+        return _in_place(_last_per(rows.filter(pc.equal(rows["state"], DONE)), "item_id")).sort_by("output")
+
     def done(self, fingerprint: str, rows: pa.Table | None = None) -> set[str]:
         """Returns the items that are done under a fingerprint and whose outputs all exist with their recorded sizes.
 
-        A later `done` row for the same item or the same output replaces an earlier one, because its files replaced the
-        earlier files. A failed attempt under another fingerprint changed nothing. The destination is listed only once,
-        however many items there are.
+        A later `done` row for the same item, or with a file of the same name, replaces an earlier one, because its
+        files replaced the earlier files. A failed attempt under another fingerprint changed nothing. The destination is
+        listed only once, however many items there are.
         """
-        import pyarrow.compute as pc
-
         rows = self.table() if rows is None else rows
         is_done, is_ours = pc.equal(rows["state"], DONE), pc.equal(rows["fingerprint"], fingerprint)
         rows = _last_per(rows.filter(pc.or_(is_done, is_ours)), "item_id")
-        rows = _last_per(rows.filter(pc.equal(rows["state"], DONE)), "output")
+        rows = _in_place(rows.filter(pc.equal(rows["state"], DONE)))
         rows = rows.filter(pc.equal(rows["fingerprint"], fingerprint))
         if not rows.num_rows:
             return set()
@@ -141,8 +148,6 @@ class Ledger:
 
     def other_fingerprints(self, fingerprint: str, rows: pa.Table | None = None) -> list[str]:
         """Returns the other fingerprints, sorted, under which something is done here: music of other settings."""
-        import pyarrow.compute as pc
-
         rows = self.table() if rows is None else rows
         done = rows.filter(pc.equal(rows["state"], DONE))
         return sorted(set(done["fingerprint"].unique().to_pylist()) - {fingerprint})
@@ -231,3 +236,13 @@ def _last_per(rows: pa.Table, key: str) -> pa.Table:
     rows = rows.sort_by(order).drop_columns(["place"])
     codes = rows[key].combine_chunks().dictionary_encode().indices.to_numpy()
     return rows.take(pa.array(np.flatnonzero(np.append(codes[1:] != codes[:-1], True))))
+
+
+def _in_place(rows: pa.Table) -> pa.Table:
+    """Returns those of `done` rows, one of each item, of whose files no other row has written one later."""
+    rows = rows.sort_by([("finished", "ascending"), ("attempt", "ascending")])
+    items = rows["item_id"].to_pylist()
+    files = [[output["name"] for output in outputs] for outputs in rows["outputs"].to_pylist()]
+    writers = {name: item for item, names in zip(items, files, strict=True) for name in names}
+    mine = [all(writers[name] == item for name in names) for item, names in zip(items, files, strict=True)]
+    return rows.filter(pa.array(mine, pa.bool_()))

@@ -13,7 +13,7 @@ from typing import Any
 import pyarrow as pa
 
 from pipeline.destination.ledger import LedgerError
-from pipeline.naming import names_of_output
+from pipeline.sources.naming import usual_names
 from pipeline.storage.storage import WORK, Storage
 from stages.contracts import MANIFEST
 
@@ -122,6 +122,6 @@ def _with_names(table: pa.Table) -> pa.Table:
     """Returns a manifest with the columns `stem` and `fallback`, which earlier versions did not write."""
     if {"stem", "fallback"} & set(table.column_names) or "output" not in table.column_names:
         return table
-    stems = [names_of_output(output).stem for output in table["output"].to_pylist()]
+    stems = [usual_names(output).stem for output in table["output"].to_pylist()]
     table = table.append_column("stem", pa.array(stems, pa.string()))
     return table.append_column("fallback", pa.array([f"{stem}.mkv" for stem in stems], pa.string()))

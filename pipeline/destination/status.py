@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from typing import Any
@@ -101,14 +102,11 @@ def run_status(destination: Storage) -> RunStatus:
         raise LedgerError(f"{destination.url} holds no run of diff-v2m: name the --out of a run")
     run = runs[-1]
     manifests = [records.manifest(each) for each in runs if each.fingerprint == run.fingerprint]
-    # A source file that was replaced is another item with the same output; only the later item counts.
-    items = {
-        row["output"]: row["item_id"] for each in manifests for row in each.select(["output", "item_id"]).to_pylist()
-    }
-    wanted = pa.array(items.values(), pa.string())
     ledger = Ledger(destination)
     rows = ledger.table()
-    rows = rows.filter(pc.and_(pc.equal(rows["fingerprint"], run.fingerprint), pc.is_in(rows["item_id"], wanted)))
+    rows = rows.filter(pc.equal(rows["fingerprint"], run.fingerprint))
+    wanted = pa.array(_wanted_items(manifests, rows), pa.string())
+    rows = rows.filter(pc.is_in(rows["item_id"], wanted))
     latest = ledger.latest(rows)
     done = latest.filter(pc.equal(latest["state"], DONE))
     failed = latest.filter(pc.equal(latest["state"], FAILED)).sort_by("output")
@@ -125,6 +123,28 @@ def run_status(destination: Storage) -> RunStatus:
         rate=_videos_per_hour(rows),
         at_work=tuple(lock_records(destination).values()),
     )
+
+
+def _wanted_items(manifests: Sequence[pa.Table], rows: pa.Table) -> list[str]:
+    """Returns the items that runs were asked for, without those in whose place a later run put others.
+
+    A source file that was replaced is another item with the same output. A video that was not scored yet may have got
+    other names in the same folder, because of a file that was added.
+
+    Args:
+        manifests: the runs' manifests, oldest first.
+        rows: the ledger's rows of these runs.
+    """
+    done = set(rows.filter(pc.equal(rows["state"], DONE))["item_id"].to_pylist())
+    items, places = dict[str, tuple[str, tuple[str, str]]](), dict[tuple[str, str], set[str]]()
+    for manifest in manifests:
+        outputs = defaultdict[tuple[str, str], set[str]](set)
+        for row in manifest.select(["uri", "output", "item_id"]).to_pylist():
+            place = (row["uri"], row["output"].rpartition("/")[0])
+            items[row["output"]] = row["item_id"], place
+            outputs[place].add(row["output"])
+        places |= outputs
+    return [item for output, (item, place) in items.items() if item in done or output in places[place]]
 
 
 def _seconds_of_stages(rows: pa.Table) -> Counter[str]:

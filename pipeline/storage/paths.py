@@ -9,6 +9,10 @@ from urllib.parse import unquote, urlsplit
 from pipeline.storage.errors import StorageError
 
 SCHEMES = ("s3", "gs", "file")
+MAX_NAME_BYTES, MAX_PATH_BYTES = 255, 4095
+"""Longest name of a file on a local disk, and longest path."""
+MAX_KEY_BYTES = 1024
+"""Longest key of an object in a bucket."""
 _TEMPORARY = re.compile(r"\.diff-v2m-[0-9a-f]{32}\.tmp")
 
 
@@ -32,6 +36,24 @@ def _is_text(name: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def problem_of_length(root: str, name: str, *, local: bool) -> str | None:
+    """Returns why a storage cannot hold a name because of its length, or None if it can.
+
+    Args:
+        root: the storage's folder, or its bucket with a prefix.
+        name: a path below it.
+        local: whether it is a folder.
+    """
+    path = f"{root}/{name}" if local else f"{root}/{name}".partition("/")[2]
+    sizes = [(name, path, MAX_PATH_BYTES if local else MAX_KEY_BYTES)]
+    if local:
+        sizes += [(part, part, MAX_NAME_BYTES) for part in name.split("/")]
+    for shown, whole, most in sizes:
+        if (size := len(whole.encode("utf-8", "surrogateescape"))) > most:
+            return f"the result's name {shown[:40]}... has {size} bytes, at most {most} fit"
+    return None
 
 
 def is_hidden(name: str) -> bool:

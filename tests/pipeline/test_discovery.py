@@ -8,23 +8,14 @@ import re
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
-from pipeline import discovery
-from pipeline.discovery import (
-    BLOCK_BYTES,
-    BLOCKS,
-    VIDEO_SUFFIXES,
-    SourceError,
-    content_id,
-    discover,
-    item_id,
-    reread,
-)
-from pipeline.naming import names_of_output, plain_names
+from pipeline.destination.ledger import Ledger
+from pipeline.discovery import discover, find_videos, reread
+from pipeline.sources.explore import VIDEO_SUFFIXES, SourceError
+from pipeline.sources.identity import BLOCK_BYTES, BLOCKS
 from pipeline.storage.storage import Storage
 from stages.contracts import MANIFEST, rows_of, table_of
+from tests.support.ledger import record_as_done
 from tests.support.s3 import Bucket
 
 
@@ -85,35 +76,6 @@ def test_ids_hang_on_content_and_output_not_on_the_place(place: Place, tmp_path:
     assert copy["item_id"] != first["item_id"]
 
 
-@pytest.mark.parametrize("size", [0, 1, BLOCK_BYTES * BLOCKS, BLOCK_BYTES * BLOCKS + 1, 3 << 20])
-def test_content_id_follows_size_head_middle_and_tail(tmp_path: Path, size: int) -> None:
-    storage, data = Storage.open(tmp_path), os.urandom(size)
-    seen = set()
-    is_whole = size <= BLOCK_BYTES * BLOCKS
-    places = {0, size // 2, max(size - 1, 0)} if is_whole else {0, BLOCK_BYTES - 1, size - BLOCK_BYTES, size - 1}
-    storage.write("x", data)
-    seen.add(content_id(storage, "x", size))
-    for at in places if size else ():
-        changed = bytearray(data)
-        changed[at] ^= 1
-        storage.write("x", bytes(changed))
-        seen.add(content_id(storage, "x", size))
-    storage.write("x", data + b"\0")
-    seen.add(content_id(storage, "x", size + 1))
-    assert len(seen) == (len(places) if size else 0) + 2
-
-
-def test_content_id_samples_every_eighth_of_a_large_file(tmp_path: Path) -> None:
-    storage, size = Storage.open(tmp_path), 4 << 20
-    ids = []
-    for part in range(BLOCKS):
-        data = bytearray(size)
-        data[(size - BLOCK_BYTES) * part // (BLOCKS - 1) + 7] = 1
-        storage.write("x", bytes(data))
-        ids.append(content_id(storage, "x", size))
-    assert len(set(ids)) == BLOCKS
-
-
 def test_a_file_that_cannot_be_read_is_a_row_with_an_error(tmp_path: Path) -> None:
     source = Storage.open(tmp_path / "in")
     source.write("good.mp4", b"1")
@@ -145,15 +107,7 @@ def test_no_permission_is_a_row_with_an_error(tmp_path: Path, monkeypatch: pytes
     assert "permission denied; check the rights" in row["error"]["message"]
 
 
-def test_a_file_that_changes_while_it_is_read_is_noticed(tmp_path: Path) -> None:
-    storage = Storage.open(tmp_path)
-    storage.write("x", b"12345")
-    for size in (4, 6, BLOCK_BYTES * BLOCKS + 1):
-        with pytest.raises(discovery.StorageError, match="changed while it was read"):
-            content_id(storage, "x", size)
-
-
-def test_odd_names_become_rows(tmp_path: Path) -> None:
+def test_odd_names_become_rows(tmp_path: Path, bucket: Bucket) -> None:
     names = ["sp ace.mp4", 'it\'s "q".mp4', "new\nline.mp4", "-dash.mp4", "--out.mp4", "漢é.mp4", "%0A?#.mp4"]
     source = Storage.open(tmp_path / "in")
     for name in names:
@@ -161,7 +115,7 @@ def test_odd_names_become_rows(tmp_path: Path) -> None:
     local = discover([source.root], Storage.open(tmp_path / "out")).to_pylist()
     assert sorted(row["output"] for row in local) == sorted(names)
     assert {row["uri"] for row in local} == {f"{tmp_path}/in/{name}" for name in names}
-    remote = discover([source.root], Storage.open("s3://bucket/out")).to_pylist()
+    remote = discover([source.root], Storage.open(f"{bucket.url}/out")).to_pylist()
     assert {row["output"] for row in remote} == {name.replace("\n", "%0A") for name in names}
 
 
@@ -279,28 +233,79 @@ def test_a_result_over_a_source_is_refused(place: Place) -> None:
 
 
 @pytest.mark.parametrize(
-    ("first", "second", "written"),
+    ("first", "second", "stems", "outputs"),
     [
-        ("one/a.mp4", "two/a.mp4", "a.mp4"),
-        ("one/a.mov", "one/a.mp4", "a.wav"),
-        ("one/a.avi", "two/a.flv", "a.mkv"),
-        ("one/A.mp4", "two/a.mp4", "A.mp4 and a.mp4"),
-        ("one/e\u0301.mp4", "two/\u00e9.mov", "e\u0301.wav and \u00e9.wav"),
-        ("one/a.avi", "two/a.mkv/b.mp4", "a.mkv and a.mkv/b.mp4"),
-        ("one/a.mp4", "two/a.json/b.mp4", "a.json and a.json/b.mp4"),
+        ("one/a.mov", "one/a.mp4", ["a", "a.mp4"], ["a.mov", "a.mp4"]),
+        ("one/a.avi", "one/a.mkv", ["a", "a.avi"], ["a.mkv", "a.avi.mkv"]),
+        ("one/a.avi", "one/a.mp4", ["a", "a.mp4"], ["a.mkv", "a.mp4"]),
+        ("one/a.mp4", "two/a.mp4", ["a", "a.mp4"], ["a.mp4", "a.mp4.mp4"]),
+        ("one/A.mp4", "two/a.mp4", ["A", "a.mp4"], ["A.mp4", "a.mp4.mp4"]),
+        ("one/e\u0301.mp4", "two/\u00e9.mov", ["e\u0301", "\u00e9.mov"], ["e\u0301.mp4", "\u00e9.mov"]),
+        ("one/a.avi", "two/a.mkv/b.mp4", ["a.avi", "a.mkv/b"], ["a.avi.mkv", "a.mkv/b.mp4"]),
+        ("one/a.mp4", "two/a.json/b.mp4", ["a.json/b", "a.mp4"], ["a.json/b.mp4", "a.mp4"]),
     ],
 )
-def test_two_sources_for_one_output_are_named(tmp_path: Path, first: str, second: str, written: str) -> None:
-    storage = Storage.open(tmp_path)
-    storage.write(first, b"1")
-    storage.write(second, b"2")
-    folders = sorted({str(tmp_path / name.split("/")[0]) for name in (first, second)})
-    with pytest.raises(SourceError) as caught:
-        discover(folders, Storage.open(tmp_path / "out"))
-    message = str(caught.value)
-    assert all(str(tmp_path / name) in message for name in (first, second))
-    assert f"would both be written to {written}; " in message
-    assert "\n" not in message
+def test_videos_of_one_stem_are_told_apart(
+    place: Place, first: str, second: str, stems: list[str], outputs: list[str]
+) -> None:
+    place.put(first, second)
+    folders = sorted({f"{place.root}/{name.split('/')[0]}" for name in (first, second)})
+    rows = discover(folders, place.destination).to_pylist()
+    assert [row["stem"] for row in rows] == stems
+    assert [row["output"] for row in rows] == outputs
+    assert [row["error"] for row in rows] == [None, None]
+    assert len({row["item_id"] for row in rows}) == 2
+    assert discover(folders, place.destination, limit=1).to_pylist() == rows[:1]
+    assert discover(folders[::-1], place.destination).to_pylist() == rows
+
+
+def test_a_file_that_comes_later_renames_nothing(place: Place) -> None:
+    place.put("b.mov", "c.mp4")
+    before = discover([place.root], place.destination)
+    record_as_done(place.destination, before)
+    place.put("b.avi", "b.mkv", "b.mp4", "C.mp4")
+    after = {row["uri"].rpartition("/")[2]: row for row in discover([place.root], place.destination).to_pylist()}
+    for row in before.to_pylist():
+        again = after[row["uri"].rpartition("/")[2]]
+        assert [again[name] for name in ("item_id", "output", "stem")] == [row["item_id"], row["output"], row["stem"]]
+    assert {name: (row["output"], row["stem"]) for name, row in after.items()} == {
+        "b.avi": ("b.avi.mkv", "b.avi"),
+        "b.mkv": ("b.mkv", "b.mkv"),
+        "b.mov": ("b.mov", "b"),
+        "b.mp4": ("b.mp4", "b.mp4"),
+        "C.mp4": ("C.mp4.mp4", "C.mp4"),
+        "c.mp4": ("c.mp4", "c"),
+    }
+    assert after["b.mov"]["fallback"] == "b.mov.mkv"  # b.mkv is another video's
+    assert after["b.mp4"]["fallback"] == "b.mp4.mkv"
+
+
+def test_results_of_other_sources_are_never_written_over(place: Place) -> None:
+    """Shards: each is a run of its own into the same destination."""
+    place.put("one/a.mp4", "two/a.mov", "three/a.mp4")
+    for shard, stem in (("one", "a"), ("two", "a.mov"), ("three", "a.mp4")):
+        (row,) = (found := discover([f"{place.root}/{shard}"], place.destination)).to_pylist()
+        assert row["stem"] == stem
+        record_as_done(place.destination, found)
+        assert discover([f"{place.root}/{shard}"], place.destination).equals(found)
+    results = Ledger(place.destination).results()["outputs"].to_pylist()
+    assert len({output["name"] for outputs in results for output in outputs}) == 9
+
+
+def test_an_earlier_file_where_a_folder_is_needed_costs_one_video(place: Place) -> None:
+    place.put("one/a.avi", "two/a.mkv/b.mp4", "two/c.mp4")
+    record_as_done(place.destination, discover([f"{place.root}/one"], place.destination))
+    blocked, fine = discover([f"{place.root}/two"], place.destination).to_pylist()
+    assert blocked["error"]["type"] == "BadName"
+    assert "need a folder where an earlier run has written the file a.mkv" in blocked["error"]["message"]
+    assert (fine["output"], fine["error"]) == ("c.mp4", None)
+
+
+def test_what_is_passed_over_is_counted_by_suffix(place: Place) -> None:
+    place.put("a.mp4", "b.TXT", "sub/c.txt", "d.tar.gz", "README", ".hidden.txt", ".git/x.txt")
+    found = find_videos([place.root, f"{place.root}/"], place.destination)
+    assert found.passed_over == {".txt": 2, ".gz": 1, "": 1}
+    assert found.manifest.num_rows == 1
 
 
 def test_thousands_of_files_are_listed_in_seconds(tmp_path: Path) -> None:
@@ -313,26 +318,3 @@ def test_thousands_of_files_are_listed_in_seconds(tmp_path: Path) -> None:
     table = discover([str(tmp_path / "in")], Storage.open(tmp_path / "out"))
     assert time.perf_counter() - started < 10
     assert len(set(table["content_id"].to_pylist())) == 2000
-
-
-NAMES = st.text(st.characters(codec="utf-8", exclude_characters="/\0"), min_size=1, max_size=30).filter(
-    lambda name: name not in (".", "..")
-)
-
-
-@settings(max_examples=200)
-@given(NAMES, NAMES)
-def test_every_file_written_for_a_name_stays_below_the_destination(folder: str, name: str) -> None:
-    output = plain_names(f"{folder}/{name}").output
-    for destination in (Storage.open("/out"), Storage.open("s3://bucket/out")):
-        written = [destination.uri(name) for name in names_of_output(destination.spelling(output)).written]
-        assert all(uri.startswith(f"{destination.url}/") for uri in written)
-        assert len(set(written)) == 3
-        assert os.path.dirname(written[1]) == os.path.dirname(written[0])
-    assert output.rpartition(".")[2] in ("mp4", "m4v", "mov", "webm", "mkv")
-
-
-@settings(max_examples=200)
-@given(st.sets(st.tuples(st.text("0123456789abcdef", min_size=64, max_size=64), NAMES), min_size=2, max_size=5))
-def test_item_ids_are_distinct(pairs: set[tuple[str, str]]) -> None:
-    assert len({item_id(content, output) for content, output in pairs}) == len(pairs)

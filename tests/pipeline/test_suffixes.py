@@ -7,8 +7,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 import pytest
 
-from pipeline.discovery import VIDEO_SUFFIXES
-from pipeline.naming import plain_names
+from pipeline.sources.explore import VIDEO_SUFFIXES
+from pipeline.sources.naming import usual_names
 from stages.contracts import MANIFEST, SOUND, rows_of, table_of
 from stages.decode import Decode
 from stages.mux import Mux, MuxSettings
@@ -42,7 +42,7 @@ def test_a_file_of_every_suffix_is_scored(tmp_path: Path, suffix: str) -> None:
     video = tmp_path / f"clip.{suffix}"
     source = "testsrc2=size=320x180:rate=25:duration=2"
     ffmpeg("-f", "lavfi", "-i", source, *ENCODINGS.get(suffix, H264), video)
-    output = plain_names(video.name).output
+    output = usual_names(video.name).output
     row = {"item_id": "1", "content_id": "1", "uri": str(video), "output": output, "size": video.stat().st_size}
     (decoded,) = rows_of(Decode()(table_of([row], MANIFEST)))
     assert decoded["error"] is None, decoded["error"]

@@ -7,6 +7,8 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipeline.destination.ledger import Ledger
+from pipeline.storage.storage import Storage
 from stages.contracts import MANIFEST, table_of
 from tests.support.rows import common
 
@@ -39,6 +41,17 @@ def failed(item: str, minute: int = 0, **changed: Any) -> dict[str, Any]:
     """A row of a failed item; `changed` replaces columns."""
     error = {"stage": "decode", "error_type": "NotAVideo", "error_message": "no video stream"}
     return row(item, minute, state="failed", outputs=None, duration=None) | error | changed
+
+
+def record_as_done(destination: Storage, found: pa.Table) -> None:
+    """Records that the videos of a manifest are done, and writes files with their results' names."""
+    rows = []
+    for video in found.to_pylist():
+        names = [video["output"], *(f"{video['stem']}{suffix}" for suffix in (".wav", ".json"))]
+        outputs = [dict(destination.write(name, b"1")) for name in names]
+        ids = {name: video[name] for name in ("item_id", "content_id", "uri", "output")}
+        rows.append(row(video["item_id"]) | ids | {"outputs": outputs})
+    Ledger(destination).append(rows)
 
 
 def manifest(*items: str) -> pa.Table:

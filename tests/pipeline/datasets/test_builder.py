@@ -16,7 +16,7 @@ import pytest
 from models.weights.source import TINY
 from pipeline.datasets.builder import STAGES, PrepareSettings, list_videos, prepare
 from pipeline.datasets.dataset import Dataset, DatasetError, read_settings, read_shards
-from pipeline.discovery import SourceError
+from pipeline.sources.explore import SourceError
 from pipeline.storage.storage import Storage
 from stages.cut_segments import decode_flac
 from tests.support.inline import prepare_inline

@@ -100,3 +100,15 @@ def test_a_file_that_was_replaced_counts_once(destination: Storage) -> None:
     Ledger(destination).append([row("new b", 2)])
     found = run_status(destination)
     assert (found.total, found.done, found.failures, found.pending) == (2, 2, [], 0)
+
+
+def test_a_video_that_got_other_names_before_it_was_scored_counts_once(destination: Storage) -> None:
+    """An interrupted run, and a file that came before the next one."""
+    records = RunRecords(destination)
+    a, b = common("a.mov") | {"item_id": "a"}, common("b.mp4") | {"item_id": "b"}
+    records.begin(table_of([a, b], MANIFEST), "F", {})
+    Ledger(destination).append([row("b")])
+    renamed = [a | {"item_id": "new a", "output": "a.mov.mov"}, b | {"item_id": "new b", "output": "b.mp4.mp4"}]
+    records.begin(table_of(renamed, MANIFEST), "F", {})
+    found = run_status(destination)
+    assert (found.total, found.done, found.pending) == (3, 1, 2)  # what is done stays
