@@ -10,7 +10,7 @@ import logging
 import uuid
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 
 from models.errors import UserError
 from pipeline.storage.errors import printable
-from pipeline.storage.storage import WORK, Storage
+from pipeline.storage.storage import WORK, Entry, Storage
 from stages.contracts import OUTPUT, Row
 
 log = logging.getLogger(__name__)
@@ -86,20 +86,26 @@ class Ledger:
 
     def parts(self) -> list[str]:
         """Returns the names of all parts, oldest first."""
-        below = Storage(self.storage.scheme, f"{self.storage.root.rstrip('/')}/{self.folder}")
-        return [f"{self.folder}/{file.name}" for file in below.files() if file.name.endswith(".parquet")]
+        return [part.name for part in self._entries()]
 
     def table(self) -> pa.Table:
-        """Returns every row ever written, oldest part first, in `SCHEMA`.
+        """Returns every row ever written in `SCHEMA`, oldest part first.
+
+        Parts never change, so those that this process has read before are not read again and come first.
 
         Raises:
             LedgerError: a part is truncated, no Parquet file or of another schema; the message names it.
         """
-        names = self.parts()
-        if not names:
-            return SCHEMA.empty_table()
+        parts = self._entries()
+        known = _last_read.get(self)
+        if known is None or not known.parts <= set(parts):  # a part that is gone was moved or replaced by somebody
+            known = _PartsRead(frozenset(), SCHEMA.empty_table())
         with ThreadPoolExecutor(READERS["local" if self.storage.local else "remote"]) as readers:
-            return pa.concat_tables(readers.map(self._part, names)).combine_chunks()
+            new = list(readers.map(self._part, (part.name for part in parts if part not in known.parts)))
+        table = pa.concat_tables([known.table, *new]).combine_chunks()
+        _last_read.clear()
+        _last_read[self] = _PartsRead(frozenset(parts), table)
+        return table
 
     def latest(self, rows: pa.Table | None = None) -> pa.Table:
         """Returns one row per item, its state: the row that finished last, and of equals the highest attempt.
@@ -152,6 +158,11 @@ class Ledger:
         done = rows.filter(pc.equal(rows["state"], DONE))
         return sorted(set(done["fingerprint"].unique().to_pylist()) - {fingerprint})
 
+    def _entries(self) -> list[Entry]:
+        """Returns all parts, oldest first."""
+        below = Storage(self.storage.scheme, f"{self.storage.root.rstrip('/')}/{self.folder}")
+        return [replace(e, name=f"{self.folder}/{e.name}") for e in below.files() if e.name.endswith(".parquet")]
+
     def _part(self, name: str) -> pa.Table:
         import pyarrow.parquet as pq
 
@@ -162,6 +173,18 @@ class Ledger:
             where = self.storage.uri(name)
             raise LedgerError(f"{where}: the part is truncated or no Parquet ({reason}); move it away") from None
         return _checked(table, self.storage.uri(name))
+
+
+@dataclass(frozen=True)
+class _PartsRead:
+    """Parts of a ledger that were read, and their rows."""
+
+    parts: frozenset[Entry]
+    table: pa.Table
+
+
+_last_read: dict[Ledger, _PartsRead] = {}
+"""The ledger that was read last."""
 
 
 def _table_of(rows: Sequence[Row]) -> pa.Table:

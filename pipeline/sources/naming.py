@@ -7,7 +7,6 @@ the stem: `a.mov` beside `a.mp4` gives `a.mov`, `a.mov.wav` and `a.mov.json`, an
 
 from __future__ import annotations
 
-import re
 import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -73,8 +72,9 @@ def names_with_stem(name: str, stem: str) -> Iterator[ResultNames]:
         yield usual
     if stem == full:
         yield from names_with_full_stem(name)
-    if re.fullmatch(re.escape(full) + r"\.[1-9]\d*", stem):
-        yield numbered_names(name, int(stem[len(full) + 1 :]))
+    number = stem[len(full) + 1 :]
+    if stem.startswith(f"{full}.") and number.isascii() and number.isdigit() and number[0] != "0":
+        yield numbered_names(name, int(number))
 
 
 def numbered_names(name: str, number: int) -> ResultNames:
@@ -103,4 +103,4 @@ def folders_of(name: str) -> Iterator[str]:
 
 def folded(name: str) -> str:
     """Returns a name without the differences that some disks cannot tell apart."""
-    return unicodedata.normalize("NFC", name).casefold()
+    return name.lower() if name.isascii() else unicodedata.normalize("NFC", name).casefold()

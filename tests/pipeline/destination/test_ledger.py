@@ -65,6 +65,32 @@ def test_latest_is_the_row_that_finished_last(ledger: Ledger) -> None:
     assert ledger.latest()["item_id"].to_pylist() == ["a", "b", "c"]
 
 
+def test_parts_are_read_once(ledger: Ledger, monkeypatch: pytest.MonkeyPatch) -> None:
+    ledger.append([row("a")])
+    first = str(ledger.append([row("b")]))
+    assert ledger.table().num_rows == 2
+    ledger.append([row("c")])
+    read = list[str]()
+    whole = Storage.read
+    monkeypatch.setattr(Storage, "read", lambda self, name: (read.append(name), whole(self, name))[1])
+    assert Ledger(ledger.storage).table()["item_id"].to_pylist() == ["a", "b", "c"]
+    assert read == ledger.parts()[2:]
+    ledger.storage.delete(first)
+    assert ledger.table()["item_id"].to_pylist() == ["a", "c"]
+
+
+def test_results_are_the_rows_whose_files_nobody_wrote_again(ledger: Ledger) -> None:
+    sound = {"name": "a.wav", "path": "/out/a.wav", "size": 4, "sha256": "0" * 64}
+    ledger.append([row("a", outputs=[*row("a")["outputs"], sound]), row("b"), failed("c")])
+    ledger.append([row("b", 1, fingerprint="G"), failed("b", 2)])
+    assert ledger.results()["item_id"].to_pylist() == ["a", "b"]
+    ledger.append([row("x", 3, outputs=[*row("x")["outputs"], sound])])
+    assert ledger.results()["item_id"].to_pylist() == ["b", "x"]  # a's sound is another video's now
+    for name in ("a.mp4", "a.wav", "x.mp4"):
+        ledger.storage.write(name, b"1234")
+    assert ledger.done("F") == {"x"}
+
+
 def test_done_needs_the_outputs_with_their_recorded_size(ledger: Ledger) -> None:
     both = [
         {"name": "sub/two.mp4", "path": "x", "size": 3, "sha256": ""},
