@@ -17,7 +17,6 @@ from pipeline.sources.explore import FoundVideo, SourceError, explore
 from pipeline.sources.identity import as_utf8, content_id, item_id
 from pipeline.sources.naming import ResultNames, usual_names
 from pipeline.storage.errors import StorageError, printable
-from pipeline.storage.paths import problem_of_length
 from pipeline.storage.storage import Storage
 from stages.contracts import MANIFEST, Row, rows_of, table_of
 from stages.error_kinds import BAD_NAME, UNREADABLE
@@ -188,14 +187,20 @@ def _row(video: FoundVideo, names: ResultNames, content: _Content) -> Row:
 
 def _name_error(names: ResultNames, destination: Storage) -> Row:
     """Returns the column `error` of a video whose results cannot have their names at the destination; else nothing."""
-    problems = [problem_of_length(destination.root, name, local=destination.local) for name in names.written]
+    problems = [destination.obstacle(name) for name in names.written]
     if names.blocked_by:
         where = printable(names.blocked_by)
         problems.insert(0, f"its results need a folder where an earlier run has written the file {where}")
     reason = next((problem for problem in problems if problem), None)
     if reason is None:
         return {}
-    return {"error": {"stage": "source", "type": BAD_NAME, "message": f"{reason}: rename the video"}}
+    return {
+        "error": {
+            "stage": "source",
+            "type": BAD_NAME,
+            "message": f"{reason}: rename the video, or choose another destination",
+        }
+    }
 
 
 def _order(video: FoundVideo) -> tuple[bytes, bool, bytes]:

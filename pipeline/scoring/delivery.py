@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from pipeline.destination.ledger import DONE, FAILED, SCHEMA, Ledger
 from pipeline.scoring.settings import RunSettings
+from pipeline.storage.file_set import deliver_set
 from pipeline.storage.storage import Storage, StorageError, localize
 from stages.contracts import MUXED, SOUND, Row, rows_of
 from stages.error_kinds import Treatment, treatment_of
@@ -94,15 +95,14 @@ class Delivery:
         }
 
     def _deliver(self, row: Row) -> Row | None:
-        """Puts a row's files in place. Returns the error if that failed.
+        """Puts a row's files in place, all or none. Returns the error if that failed.
 
         Raises:
             StorageError: an error that every other row would meet as well.
         """
         try:
-            row["outputs"] = [
-                self.settings.destination.deliver(output["path"], output["name"]) for output in row["outputs"]
-            ]
+            files = [(output["path"], output["name"]) for output in row["outputs"]]
+            row["outputs"] = deliver_set(self.settings.destination, files)
         except StorageError as error:
             if treatment_of(error.kind) in (Treatment.FATAL, Treatment.FATAL_AT_DESTINATION):
                 raise

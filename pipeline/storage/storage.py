@@ -20,6 +20,7 @@ import hashlib
 import logging
 import os
 import re
+import shutil
 import stat
 import tempfile
 from collections.abc import Iterator, Sequence
@@ -29,14 +30,14 @@ from pathlib import Path, PurePosixPath
 from typing import IO, Any, TypedDict
 
 from pipeline.storage.clients import ENVIRONMENT, abort_uploads, connect
-from pipeline.storage.errors import StorageError, translate_errors
+from pipeline.storage.errors import StorageError, printable, translate_errors
 from pipeline.storage.listing import Entry, list_bucket, list_folder
-from pipeline.storage.paths import check_name, is_hidden, is_temporary, split_scheme, temporary_name
+from pipeline.storage.paths import check_name, is_hidden, is_temporary, problem_of_length, split_scheme, temporary_name
 from pipeline.storage.retry import retry_transient
 
 log = logging.getLogger(__name__)
 
-__all__ = ["ENVIRONMENT", "Entry", "Output", "Storage", "StorageError", "localize"]
+__all__ = ["ENVIRONMENT", "Entry", "Output", "Staged", "Storage", "StorageError", "localize"]
 
 WORK = ".diff-v2m"  # our own folder below a destination
 CHUNK = 8 << 20  # bytes held in memory during a copy
@@ -51,6 +52,28 @@ class Output(TypedDict):
     path: str  # absolute local path, or URL
     size: int  # bytes
     sha256: str  # in hexadecimal
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A file that is written but not at its name yet.
+
+    Attributes:
+        name: its name in the end.
+        temporary: its name until then.
+        size: its size in bytes.
+        sha256: its hash, in hexadecimal.
+    """
+
+    name: str
+    temporary: str
+    size: int
+    sha256: str
+
+    @property
+    def direct(self) -> bool:
+        """Whether it is at its name already."""
+        return self.temporary == self.name
 
 
 @dataclass(frozen=True)
@@ -110,6 +133,20 @@ class Storage:
         """Returns the name as this storage can hold it: in object stores, control characters become `%0A` and so on."""
         return name if self.local else re.sub(r"[\x00-\x1f\x7f]", lambda c: f"%{ord(c[0]):02X}", name)
 
+    def obstacle(self, name: str) -> str | None:
+        """Returns why a file cannot have this name here, as far as that shows before it is written; None if it can."""
+        if problem := problem_of_length(self.root, name, local=self.local):
+            return problem
+        if not self.local:
+            return None
+        try:
+            is_folder = stat.S_ISDIR(os.stat(self._path(name)).st_mode)
+        except NotADirectoryError:
+            return f"a part of the path of {printable(name)} is a file"
+        except (OSError, StorageError):
+            return None
+        return f"a folder stands where {printable(name)} is to be written" if is_folder else None
+
     def check(self, *, write: bool = False) -> None:
         """Checks that the storage can be reached, and fails within seconds if not.
 
@@ -166,17 +203,65 @@ class Storage:
                 blocks.append(bytes(source.read(length)))
             return blocks
 
-    @retry_transient
     def write(self, name: str, data: bytes) -> Output:
         """Writes a file atomically; an existing file of that name is replaced."""
-        return self._put(name, iter((data,)), len(data))
+        staged = self._stage_data(name, data)
+        try:
+            return self.place(staged)
+        except BaseException:
+            self.discard(staged.temporary)
+            raise
 
     @retry_transient
-    def deliver(self, path: str | os.PathLike[str], name: str) -> Output:
-        """Copies a local file to a name atomically: it gets its name only after its size and hash were read back."""
+    def stage(self, path: str | os.PathLike[str], name: str) -> Staged:
+        """Copies a local file to a temporary name, from which `place` takes it; size and hash were read back.
+
+        An object that is too large to be copied within its bucket is uploaded to its name at once.
+        """
         with translate_errors(str(path)):
             size = os.stat(path).st_size
-        return self._put(name, _read_chunks(Path(path)), size)
+        return self._stage(name, _read_chunks(Path(path)), size)
+
+    @retry_transient
+    def place(self, staged: Staged) -> Output:
+        """Gives a staged file its name, atomically; an existing file of that name is replaced."""
+        if not staged.direct:
+            try:
+                with translate_errors(self.uri(staged.name)):
+                    self._rename(staged.temporary, staged.name)
+            except StorageError:  # the answer to a request that succeeded may have been lost
+                if self.local or self._size(staged.temporary) is not None or self._size(staged.name) != staged.size:
+                    raise
+        return Output(name=staged.name, path=self.uri(staged.name), size=staged.size, sha256=staged.sha256)
+
+    @retry_transient
+    def preserve(self, name: str) -> str | None:
+        """Gives an existing file a second, temporary name, and returns that; None where there is no such file."""
+        if self._size(name) is None:
+            return None
+        temporary = self._temporary_beside(name)
+        with translate_errors(self.uri(name)):
+            if not self.local:
+                self._fs.copy_file(self._path(name), self._path(temporary))
+                return temporary
+            try:
+                os.link(self._path(name), self._path(temporary))
+            except OSError:  # not every file system has links
+                shutil.copy2(self._path(name), self._path(temporary))
+        return temporary
+
+    @retry_transient
+    def restore(self, temporary: str, name: str) -> None:
+        """Gives a file that `preserve` kept its name again."""
+        with translate_errors(self.uri(name)):
+            self._rename(temporary, name)
+
+    def discard(self, temporary: str) -> None:
+        """Removes a temporary file, and a broken-off upload to it, as far as that is possible."""
+        with suppress(StorageError):
+            self._delete(temporary)
+        if self.scheme == "s3":
+            abort_uploads(self._path(temporary))
 
     @retry_transient
     def delete(self, name: str) -> None:
@@ -267,33 +352,36 @@ class Storage:
             elif self._fs.get_file_info(self._path(name)).is_file:
                 self._fs.delete_file(self._path(name))
 
-    def _put(self, name: str, chunks: Iterator[bytes], size: int) -> Output:
-        """Writes `size` bytes to a name, atomically and verified."""
+    @retry_transient
+    def _stage_data(self, name: str, data: bytes) -> Staged:
+        return self._stage(name, iter((data,)), len(data))
+
+    def _stage(self, name: str, chunks: Iterator[bytes], size: int) -> Staged:
+        """Writes `size` bytes to a temporary name, verified."""
         check_name(name)
         if name != self.spelling(name):
             raise StorageError("BadName", f"{self.uri(name)!r}: object stores carry no control characters in a name")
         direct = not self.local and size > COPY_LIMIT  # one multipart upload, which is atomic by itself
-        # On a disk a rename needs both names on one file system. In a bucket the client, when it deletes an object,
-        # marks the folder as existing with an empty object: all temporary objects share our own folder, so that no
-        # other folder gets such a mark.
-        folder = PurePosixPath(name).parent if self.local else PurePosixPath(WORK)
-        temporary = name if direct else str(folder / temporary_name())
+        temporary = name if direct else self._temporary_beside(name)
         try:
             sha256 = self._upload(temporary, chunks)
             if (arrived := self._size(temporary)) != size:
                 raise StorageError("CutShort", f"{self.uri(name)}: {arrived} of {size} bytes arrived; try again")
             if self._hash(temporary) != sha256:
                 raise StorageError("Damaged", f"{self.uri(name)}: other bytes arrived than were sent; try again")
-            if not direct:
-                with translate_errors(self.uri(name)):
-                    self._rename(temporary, name)
         except BaseException:
-            with suppress(StorageError):
-                self._delete(temporary)
-            if self.scheme == "s3":
-                abort_uploads(self._path(temporary))
+            self.discard(temporary)
             raise
-        return Output(name=name, path=self.uri(name), size=size, sha256=sha256)
+        return Staged(name, temporary, size, sha256)
+
+    def _temporary_beside(self, name: str) -> str:
+        """Returns a new temporary name that can be renamed to a name.
+
+        On a disk both must lie on one file system. In a bucket the client, when it deletes an object, marks the folder
+        as existing with an empty object: all temporary objects share our own folder, so that no other folder gets such
+        a mark.
+        """
+        return str((PurePosixPath(name).parent if self.local else PurePosixPath(WORK)) / temporary_name())
 
     def _upload(self, name: str, chunks: Iterator[bytes]) -> str:
         """Writes bytes to a name, not atomically, and returns their SHA-256 in hexadecimal."""

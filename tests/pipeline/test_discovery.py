@@ -154,6 +154,30 @@ def test_names_of_results_that_no_disk_takes_are_found_before_anything_is_comput
         assert re.search(r"has 25[67] bytes, at most 255 fit: rename the video", row["error"]["message"])
 
 
+def test_what_stands_in_the_way_of_results_is_found_before_anything_is_computed(tmp_path: Path) -> None:
+    source, destination = Storage.open(tmp_path / "in"), Storage.open(tmp_path / "out")
+    for name in ("a.mp4", "b/c.mp4", "d.mp4"):
+        source.write(name, name.encode())
+    (tmp_path / "out" / "a.wav").mkdir(parents=True)
+    destination.write("b", b"a file")
+    errors = discover([source.root], destination)["error"].to_pylist()
+    assert [error and error["message"] for error in errors] == [
+        "a folder stands where a.wav is to be written: rename the video, or choose another destination",
+        "a part of the path of b/c.mp4 is a file: rename the video, or choose another destination",
+        None,
+    ]
+
+
+def test_names_of_results_that_no_bucket_takes_are_found(tmp_path: Path, bucket: Bucket) -> None:
+    folder = "/".join(["x" * 250] * 4)
+    Storage.open(tmp_path / "in").write(f"{folder}/{'y' * 12}.mp4", b"1")
+    short, long = (Storage.open(f"{bucket.url}/{prefix}") for prefix in ("o", "out"))
+    assert discover([str(tmp_path / "in")], short)["error"].to_pylist() == [None]
+    (error,) = discover([str(tmp_path / "in")], long)["error"].to_pylist()
+    assert error["type"] == "BadName"
+    assert "has 1025 bytes, at most 1024 fit" in error["message"]
+
+
 def test_what_does_not_exist_or_holds_no_video(place: Place) -> None:
     place.put("notes.txt", "a/b.wav")
     with pytest.raises(SourceError) as caught:

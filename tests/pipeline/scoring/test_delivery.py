@@ -69,10 +69,21 @@ def test_an_error_of_one_upload_fails_one_row(table: pa.Table, tmp_path: Path, m
     def refuse(*_: object) -> None:
         raise StorageError("CutShort", "half of it arrived; try again")
 
-    monkeypatch.setattr(Storage, "deliver", refuse)
+    monkeypatch.setattr(Storage, "stage", refuse)
     step = delivery(Storage.open(tmp_path / "out"))
     row = step(table).to_pylist()[0]
     assert (row["state"], row["stage"], row["error_type"]) == ("failed", "deliver", "CutShort")
+
+
+def test_a_set_is_delivered_whole_or_not_at_all(table: pa.Table, tmp_path: Path) -> None:
+    """The name of the second of three files is a folder."""
+    destination = Storage.open(tmp_path / "out")
+    (tmp_path / "out" / "deep" / "clip.wav").mkdir(parents=True)
+    destination.write("deep/clip.mp4", b"earlier")
+    row = delivery(destination)(table).to_pylist()[0]
+    assert (row["state"], row["stage"], row["error_type"]) == ("failed", "deliver", "NotAFile")
+    assert destination.read("deep/clip.mp4") == b"earlier"
+    assert [file.name for file in destination.files()] == ["deep/clip.mp4"]
 
 
 @pytest.mark.parametrize("kind", ["DiskFull", "Credentials", "AccessDenied", "NoBucket"])
@@ -84,7 +95,7 @@ def test_a_destination_that_takes_nothing_stops_the_run(
 
     destination = Storage.open(tmp_path / "out")
     step = delivery(destination)
-    monkeypatch.setattr(Storage, "deliver", refuse)
+    monkeypatch.setattr(Storage, "stage", refuse)
     with pytest.raises(StorageError, match="nothing goes here"):
         step(table)
     assert Ledger(destination).table().num_rows == 0

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.storage.file_set import deliver_set
 from pipeline.storage.storage import Storage, StorageError
 from tests.support.s3 import KEY, SECRET
 from tests.support.stored_files import stored_files
@@ -19,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("no_waits")
 
 def test_deliver_hashes_verifies_and_leaves_only_the_file(storage: Storage, clip: Path) -> None:
     content = clip.read_bytes()
-    output = storage.deliver(clip, "sub/a.mp4")
+    (output,) = deliver_set(storage, [(clip, "sub/a.mp4")])
     assert output == {
         "name": "sub/a.mp4",
         "path": storage.uri("sub/a.mp4"),
@@ -33,7 +34,7 @@ def test_deliver_hashes_verifies_and_leaves_only_the_file(storage: Storage, clip
 def test_deliver_replaces_what_stood_there(storage: Storage, tmp_path: Path) -> None:
     storage.write("a.mp4", b"old and longer")
     (tmp_path / "new").write_bytes(b"new")
-    storage.deliver(tmp_path / "new", "a.mp4")
+    deliver_set(storage, [(tmp_path / "new", "a.mp4")])
     assert storage.read("a.mp4") == b"new"
     assert storage.size("a.mp4") == 3
 
@@ -66,7 +67,7 @@ def test_ranges_of_one_file(storage: Storage) -> None:
 
 
 def test_localize_gives_the_content_with_its_suffix_and_cleans_up(storage: Storage, clip: Path) -> None:
-    storage.deliver(clip, "a b.MOV")
+    deliver_set(storage, [(clip, "a b.MOV")])
     with storage.localize("a b.MOV") as path:
         assert path.suffix == ".MOV"
         assert path.read_bytes() == clip.read_bytes()

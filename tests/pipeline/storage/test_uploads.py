@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from pipeline.storage import storage as storage_module
+from pipeline.storage.file_set import deliver_set
 from pipeline.storage.paths import temporary_name
 from pipeline.storage.storage import Storage, StorageError
 from tests.support.s3 import Bucket
@@ -40,7 +41,7 @@ def test_an_upload_that_arrives_short_is_no_output(storage: Storage, monkeypatch
     storage.write("a.mp4", b"whole")
     monkeypatch.setattr(storage_module, "_read_chunks", lambda path: iter([b"half"]))
     with pytest.raises(StorageError, match="4 of") as caught:
-        storage.deliver(__file__, "a.mp4")
+        deliver_set(storage, [(__file__, "a.mp4")])
     assert caught.value.kind == "CutShort"
     assert caught.value.transient
     assert storage.read("a.mp4") == b"whole"
@@ -57,7 +58,7 @@ def test_a_source_that_breaks_while_it_is_read_leaves_nothing(
     storage.write("other", b"x")
     monkeypatch.setattr(storage_module, "_read_chunks", breaks)
     with pytest.raises(KeyboardInterrupt):
-        storage.deliver(__file__, "a.mp4")
+        deliver_set(storage, [(__file__, "a.mp4")])
     assert stored_files(storage) == {"other": 1}
 
 
@@ -87,7 +88,7 @@ def test_an_upload_that_breaks_is_ended(bucket: Bucket, monkeypatch: pytest.Monk
 
     monkeypatch.setattr(storage_module, "_read_chunks", breaks)
     with pytest.raises(KeyboardInterrupt):
-        place.deliver(__file__, "a.mp4")
+        deliver_set(place, [(__file__, "a.mp4")])
     assert len(begun) == 1
     assert "Uploads" not in bucket.s3.client().list_multipart_uploads(Bucket=bucket.name)
     assert stored_files(place) == {}
