@@ -87,7 +87,8 @@ class Mux(Stage):
 
         container = CONTAINERS[video.suffix.lower()]
         # ffmpeg leaves the date of creation out of copies unless it is told.
-        date = row["media"]["created"]
+        media = row["media"] or {}
+        date = media.get("created")
         created = {"metadata": f"creation_time={date}", "metadata:s:v:0": f"creation_time={date}"} if date else {}
         picture, music = media_input(source, fflags="+genpts")["V:0"], ffmpeg.input(f"file:{sound}").audio
         command = ffmpeg.output(
@@ -111,19 +112,19 @@ class Mux(Stage):
         if result.code != 0:
             reason = result.errors[0] if result.errors else f"ffmpeg ended with {result.code}"
             raise ItemError("MuxFailed", f"the pictures cannot be written to a {video.suffix} file: {reason}")
-        if row["media"]["hides_frames"] and container.has_edit_lists:
+        if media.get("hides_frames") and container.has_edit_lists:
             end_picture_at(video, row["duration"])
 
     def _sidecar(self, row: Row) -> dict[str, Any]:
         """Returns the sidecar's entries: cuts in seconds, 1 or 16 rhythm values per second, levels in percent."""
-        odf = row["rhythm"].shape[2] == 1
+        odf, media = row["rhythm"].shape[2] == 1, row["media"] or {}
         return self.settings.run_info | {
             "item_id": row["item_id"],
             "source": Path(row["uri"]).name,
             "duration": row["duration"],
-            "frames_lost": row["media"]["frames_lost"],
-            "seconds_held": round(row["media"]["seconds_held"], 3),
-            "left_behind": row["media"]["left_behind"],
+            "frames_lost": media.get("frames_lost") or 0,
+            "seconds_held": round(media.get("seconds_held") or 0.0, 3),
+            "left_behind": media.get("left_behind") or [],
             "sample_rate": self.settings.sample_rate,
             "samples": len(row["waveform"]),
             "cuts": [round(float(cut), 3) for cut in row["cuts"]],

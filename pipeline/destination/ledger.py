@@ -41,6 +41,9 @@ SCHEMA = pa.schema(
         pa.field("seconds", pa.map_(pa.string(), pa.float64())),  # wall time of each stage, in seconds
         pa.field("outputs", pa.list_(OUTPUT)),  # delivered files: name below the destination, size in bytes, hash
         pa.field("duration", pa.float64()),  # seconds of the video; null if it was never decoded
+        pa.field("frames_lost", pa.int32()),  # frames that could not be read; null in rows of earlier versions
+        pa.field("seconds_held", pa.float64()),  # seconds in which an earlier frame is shown in their place
+        pa.field("left_behind", pa.list_(pa.string())),  # kinds of streams that the scored video does not have
         pa.field("seed", pa.int64()),  # the run's seed
         pa.field("fingerprint", pa.string(), nullable=False),  # a hash of everything that changes the music
         pa.field("attempt", pa.int32(), nullable=False),  # number of the attempt, from 1
@@ -49,6 +52,10 @@ SCHEMA = pa.schema(
         pa.field("finished", pa.timestamp("us", "UTC"), nullable=False),  # when the row was written
     ]
 )
+
+
+ADDED_COLUMNS = ("frames_lost", "seconds_held", "left_behind")
+"""Columns that parts of earlier versions lack."""
 
 
 class LedgerError(UserError):
@@ -209,7 +216,7 @@ def _table_of(rows: Sequence[Row]) -> pa.Table:
 
 
 def _checked(table: pa.Table, where: str) -> pa.Table:
-    """Returns a table in `SCHEMA`; columns that a later version may have added are dropped.
+    """Returns a table in `SCHEMA`: columns that an earlier version lacks are null, those of a later one are dropped.
 
     Args:
         table: the table.
@@ -221,6 +228,8 @@ def _checked(table: pa.Table, where: str) -> pa.Table:
     if table.schema.equals(SCHEMA):  # the usual case, and a ledger has a part for every attempt
         return table.replace_schema_metadata(None)
     for field in SCHEMA:
+        if field.name not in table.column_names and field.name in ADDED_COLUMNS:
+            table = table.append_column(field, pa.nulls(table.num_rows, field.type))
         if field.name not in table.column_names:
             raise LedgerError(f"{where}: no column {field.name!r}; is it a ledger of diff-v2m?")
         column = table.column(field.name)

@@ -54,6 +54,7 @@ function drawStrip(canvas, item, time) {
 // The card of one result; the video is created when its button is pressed.
 function newCard(item) {
   const box = newElement("article", { className: "card" }, newElement("h3", { textContent: item.name }));
+  if (item.note) box.append(newElement("div", { className: "error", textContent: item.note }));
   if (item.error) box.append(newElement("div", { className: "error", textContent: item.error }));
   if (item.state !== "done") return box;
   const canvas = newElement("canvas", { title: "waveform; rhythm asked for (line); cuts (upright)" });

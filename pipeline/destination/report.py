@@ -209,11 +209,19 @@ def _data(rows: Sequence[Row], destination: Storage, media: str | None) -> str:
             "error": printable(f"{row['error_type']} in {row['stage']}: {row['error_message']}")
             if row["error_type"]
             else "",
+            "note": _damage_note(row),
             **strip,
         }
         for row, strip in zip(rows, strips, strict=True)
     ]
     return json.dumps({"items": items, "reachable": media is not None}).replace("<", "\\u003c")
+
+
+def _damage_note(row: Row) -> str:
+    """Returns how many frames of a result could not be read; nothing for a whole one."""
+    if not row["frames_lost"] or row["state"] != DONE:
+        return ""
+    return f"{row['frames_lost']} frames could not be read ({row['seconds_held']:.1f} s)"
 
 
 def _strip(row: Row, destination: Storage) -> dict[str, Any]:

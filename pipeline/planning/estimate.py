@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -52,7 +53,10 @@ class Plan:
         todo: number of videos to score.
         looked_at: number of videos that were probed. If it is smaller than `todo`, the others are taken to be alike.
         seconds: seconds that the videos to score last together.
-        guessed: number of probed videos that do not declare their length, which are taken to be like the others.
+        guessed: number of probed videos whose length only decoding tells, which are taken to be like the others.
+        other_containers: probed videos whose container cannot hold their pictures with new sound, with `uri`, the
+            `wanted` name and the `output` that will be written.
+        left_behind: number of probed videos with each kind of stream that a scored video does not take along.
         machine: machine or cluster that would do it.
         layouts: workers of each stage on this machine, without a GPU and with one.
         cost_model: costs of the stages; None if they are not known.
@@ -72,6 +76,8 @@ class Plan:
     looked_at: int
     seconds: float
     guessed: int
+    other_containers: list[Row]
+    left_behind: Counter[str]
     machine: Machine
     layouts: dict[str, Layout]
     cost_model: CostModel | None
@@ -100,6 +106,8 @@ class Plan:
             "todo": self.todo,
             "looked_at": self.looked_at,
             "guessed": self.guessed,
+            "other_containers": self.other_containers,
+            "left_behind": dict(self.left_behind),
             "seconds_of_video": round(self.seconds, 3),
             "machine": {"cores": self.machine.cores, "gpus": self.machine.gpus, "nodes": self.machine.nodes},
             "layouts": {
@@ -168,6 +176,12 @@ def plan(
         looked_at=len(seen),
         seconds=seconds,
         guessed=len(probes) - len(unusable) - len(lengths),
+        other_containers=[
+            {name: found[name] for name in ("uri", "wanted", "output")}
+            for found in probes
+            if "output" in found and found["output"] != found["wanted"]
+        ],
+        left_behind=Counter(kind for found in probes for kind in found.get("left_behind", ())),
         machine=machine,
         layouts={
             "here": layout,

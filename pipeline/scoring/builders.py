@@ -57,7 +57,8 @@ class BuildContext:
 
 def build_decode(context: BuildContext) -> Callable[[], Decode]:
     clip_size = clip_config(context.settings.clip_weights).image_size
-    return partial(Decode, DecodeSettings(clip_size=clip_size), localize)
+    settings = DecodeSettings(clip_size=clip_size, max_lost=context.settings.max_lost)
+    return partial(Decode, settings, localize)
 
 
 def build_extract_features(context: BuildContext) -> Callable[[], ExtractFeatures]:

@@ -79,6 +79,7 @@ class Delivery:
         """Delivers a row's files unless it failed before, and returns its ledger row."""
         error = row["error"] or self._deliver(row)
         outputs = None if error else row["outputs"]
+        media = row["media"] or {}
         return {
             **{name: row[name] for name in ("item_id", "content_id", "uri", "output", "seconds", "duration")},
             "state": FAILED if error else DONE,
@@ -86,6 +87,7 @@ class Delivery:
             "error_type": error and error["type"],
             "error_message": error and error["message"],
             "outputs": outputs,
+            **{name: media.get(name) for name in ("frames_lost", "seconds_held", "left_behind")},
             "seed": self.settings.run.seed,
             "fingerprint": self.settings.run.fingerprint,
             "attempt": self.settings.attempts.get(row["item_id"], 0) + 1,

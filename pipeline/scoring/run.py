@@ -41,6 +41,9 @@ class RunSummary:
         failures: ledger rows of the videos that failed, in this run or for good in an earlier one.
         seconds: seconds of work of each stage.
         music: seconds of music that this run made.
+        left_behind: number of videos that this run scored without each kind of stream that their sources have.
+        damaged: number of videos that this run scored and some of whose frames could not be read.
+        frames_lost: number of these frames.
     """
 
     total: int
@@ -49,6 +52,9 @@ class RunSummary:
     failures: list[Row] = field(default_factory=list)
     seconds: Counter[str] = field(default_factory=Counter)
     music: float = 0.0
+    left_behind: Counter[str] = field(default_factory=Counter)
+    damaged: int = 0
+    frames_lost: int = 0
 
     def add(self, row: Row) -> None:
         """Counts a ledger row."""
@@ -57,6 +63,9 @@ class RunSummary:
         else:
             self.done += 1
             self.music += row["duration"]
+            self.left_behind.update(row["left_behind"] or ())
+            self.damaged += bool(row["frames_lost"])
+            self.frames_lost += row["frames_lost"] or 0
         self.seconds.update(dict(row["seconds"] or {}))
 
 

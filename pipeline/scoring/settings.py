@@ -25,6 +25,7 @@ class RunSettings:
         take: a second number that chooses the noise, for another version with the same seed.
         sampling: how latents are sampled; whether the network is compiled is not part of the fingerprint.
         device: `auto`, `cpu` or `cuda`; not part of the fingerprint.
+        max_lost: largest share of a video's time whose frames may be unreadable, 0..1; not part of the fingerprint.
     """
 
     model: ModelSource = TINY
@@ -33,6 +34,7 @@ class RunSettings:
     take: int = 0
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
     device: str = "auto"
+    max_lost: float = 0.1
 
     @cached_property
     def resolved_sampling(self) -> SamplingSettings:
@@ -74,6 +76,7 @@ class RunSettings:
             "precision": sampling.precision,
             "device": self.device,
             "compiled": sampling.compiled,
+            "max_lost": self.max_lost,
         }
 
     @classmethod

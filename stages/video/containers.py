@@ -49,16 +49,18 @@ LIMITS = Limits(deadline=60.0, memory=2 << 30)
 FRAMES_TRIED = 3
 
 
-def settle_output(path: Path, info: MediaInfo, output: str, fallback: str) -> str:
+def settle_output(path: Path, info: MediaInfo, output: str, fallback: str, source: str) -> str:
     """Returns the name of a scored video, whose suffix is that of a container which holds the source's pictures.
 
-    The container of `output` is taken where it can be, then that of `fallback`, then MOV or MP4 beside it.
+    The container of `output` is taken where it can be, then that of `fallback`, then MOV or MP4 under the full name of
+    the source, which no other video's result has: `a.qt.mov`.
 
     Args:
         path: the source.
         info: its description, with a video stream.
         output: wanted name, with a suffix of `CONTAINERS`.
         fallback: name that is used where the wanted container cannot hold the pictures.
+        source: name of the source, without folders.
 
     Raises:
         ItemError: NoContainer: no container can show what a player of the source shows.
@@ -67,7 +69,7 @@ def settle_output(path: Path, info: MediaInfo, output: str, fallback: str) -> st
     if info.video.hidden == "middle":
         hint = "export the video again, so that it holds no frames that are not shown"
         raise ItemError("NoContainer", f"its edit list hides frames in its middle, which a copy would show: {hint}")
-    others = [str(PurePosixPath(fallback).with_suffix(suffix)) for suffix in (".mov", ".mp4")]
+    others = [str(PurePosixPath(fallback).with_name(source + suffix)) for suffix in (".mov", ".mp4")]
     for name in dict.fromkeys((output, fallback, *others)):
         if _holds(CONTAINERS[PurePosixPath(name).suffix.lower()], path, info.video):
             return name

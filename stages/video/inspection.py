@@ -40,5 +40,5 @@ def inspect_video(path: Path, row: Row, settings: DecodeSettings, *, is_whole: b
     output = row["output"]
     if settings.settles_output and PurePosixPath(output).suffix.lower() in CONTAINERS:
         fallback = row["fallback"] or str(PurePosixPath(output).with_suffix(".mkv"))
-        output = settle_output(path, info, output, fallback)
+        output = settle_output(path, info, output, fallback, PurePosixPath(row["uri"]).name)
     return Inspection(info, output)

@@ -186,6 +186,20 @@ def test_columns_of_a_later_version_do_no_harm(tmp_path: Path) -> None:
     assert ledger.latest().num_rows == 1
 
 
+def test_columns_that_an_earlier_version_lacks_are_null(tmp_path: Path) -> None:
+    import pyarrow.parquet as pq
+
+    ledger = Ledger(Storage.open(tmp_path))
+    ledger.append([row("a")])
+    (part,) = (tmp_path / ".diff-v2m" / "ledger").glob("*.parquet")
+    pq.write_table(pq.ParquetFile(part).read().drop_columns(["frames_lost", "seconds_held", "left_behind"]), part)
+    found = ledger.table()
+    assert found.schema.equals(SCHEMA)
+    assert found.select(["item_id", "frames_lost", "seconds_held", "left_behind"]).to_pylist() == [
+        {"item_id": "a", "frames_lost": None, "seconds_held": None, "left_behind": None}
+    ]
+
+
 def test_others_read_the_folder_as_it_stands(tmp_path: Path) -> None:
     import pandas as pd
     from pyarrow import dataset

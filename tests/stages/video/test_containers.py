@@ -62,27 +62,27 @@ def test_a_codec_that_does_not_fit_goes_to_the_fallback(
     tmp_path: Path, wanted: str, codec: str, suffix: str, settled: str
 ) -> None:
     source = file_of(codec, tmp_path, suffix)
-    assert settle_output(source, read_media_info(source), wanted, "b.mkv") == settled
+    assert settle_output(source, read_media_info(source), wanted, "b.mkv", source.name) == settled
 
 
 def test_a_codec_that_matroska_cannot_hold_goes_to_quicktime(tmp_path: Path) -> None:
     source = write_video(tmp_path / "a.avi", [gray(9 * n) for n in range(10)], coding=("-c:v", "qtrle"))
-    assert settle_output(source, read_media_info(source), "a.mkv", "a.mkv") == "a.mov"
+    assert settle_output(source, read_media_info(source), "a.mkv", "a.mkv", source.name) == f"{source.name}.mov"
 
 
 def test_hidden_frames_stay_in_containers_that_can_hide_them(tmp_path: Path) -> None:
     source = head_hidden(tmp_path / "a.mp4")
     info = read_media_info(source)
-    assert settle_output(source, info, "a.mp4", "a.mkv") == "a.mp4"
-    assert settle_output(source, info, "a.mkv", "a.mkv") == "a.mov"
+    assert settle_output(source, info, "a.mp4", "a.mkv", "a.mp4") == "a.mp4"
+    assert settle_output(source, info, "a.mkv", "a.mkv", source.name) == f"{source.name}.mov"
 
 
 def test_what_no_container_can_show_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = write_video(tmp_path / "a.mkv", [gray(1)] * 10, coding=LOSSLESS)
     middle = MediaInfo(True, "mov", VideoStream("h264", 64, 48, 25, hidden="middle"))
     with pytest.raises(ItemError, match="hides frames in its middle") as caught:
-        settle_output(source, middle, "a.mp4", "a.mkv")
+        settle_output(source, middle, "a.mp4", "a.mkv", "a.mp4")
     assert caught.value.kind == "NoContainer"
     monkeypatch.setattr(containers, "_holds", lambda *_: False)
     with pytest.raises(ItemError, match=r"no container can take its pictures \(codec ffv1\)"):
-        settle_output(source, read_media_info(source), "a.mkv", "a.mkv")
+        settle_output(source, read_media_info(source), "a.mkv", "a.mkv", "a.mkv")
