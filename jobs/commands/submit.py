@@ -3,37 +3,25 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import shlex
-import sys
 import uuid
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from string import Template
 from typing import Annotated, Any
 
 import typer
 
 from jobs.commands.score import score_command
+from jobs.deployment.runtime_env import base_environment, complete_environment
+from jobs.deployment.slurm import Allocation, write_script
 from jobs.exits import exit_on_error
 from jobs.options import Json
 from jobs.ray_jobs import DASHBOARD, submit_job
 from models.errors import UserError
 
-SCRIPT = Path(__file__).with_name("slurm.sh")
-NOT_SENT = [".venv/", ".git/", "training/", "**/__pycache__/", "diff-v2m-demo/", "*.mp4", "*.wav"]
+NOT_SENT = ["/.venv/", "/.git/", "/training/", "**/__pycache__/", "/diff-v2m-demo/", "*.mp4", "*.wav"]
 """Files of a working directory that are not sent along with a job."""
-
-
-@dataclass(frozen=True)
-class Allocation:
-    """The request to Slurm: number of nodes, GPUs of each node, and the most time as HH:MM:SS."""
-
-    nodes: int = 1
-    gpus: int = 0
-    time: str = "12:00:00"
 
 
 class SubmitError(UserError):
@@ -51,6 +39,10 @@ def submit_command(
         Path | None,
         typer.Option(help="This program's folder, to send along; else the cluster has it installed."),
     ] = None,
+    install: Annotated[
+        bool,
+        typer.Option("--install", help="Bring this program and its packages along; the cluster has nothing but Ray."),
+    ] = False,
     slurm: Annotated[Path | None, typer.Option(help="Write an sbatch script there instead.")] = None,
     nodes: Annotated[int, typer.Option(min=1, help="Nodes of the Slurm allocation.")] = 1,
     gpus: Annotated[int, typer.Option(min=0, help="GPUs of each node of the Slurm allocation.")] = 0,
@@ -70,7 +62,7 @@ def submit_command(
             report = {"script": str(slurm), "start": start}
             line = f"written to {slurm}; start it with: {start}"
         else:
-            job = submit(arguments, names, address, working_dir)
+            job = submit(arguments, names, address, job_environment(working_dir, install=install))
             report = {"job": job, "address": address}
             line = f"{job}: follow it with: diff-v2m status --job {job} --address {address}"
         typer.echo(json.dumps(report) if as_json else line)
@@ -113,56 +105,45 @@ def check_variable_names(names: Sequence[str]) -> list[str]:
     return list(names)
 
 
-def submit(arguments: Sequence[str], names: Sequence[str], address: str, working_dir: Path | None) -> str:
+def job_environment(working_dir: Path | None, *, install: bool) -> dict[str, Any]:
+    """Returns Ray's runtime environment for a job.
+
+    Args:
+        working_dir: this program's folder, to send along; None where the cluster has the program installed.
+        install: whether the job brings the program and all its packages along.
+
+    Raises:
+        SubmitError: the folder is not this program's, or both were asked for.
+    """
+    if install and working_dir is not None:
+        raise SubmitError("--install sends this program along: leave out --working-dir")
+    if install:
+        return complete_environment()
+    if working_dir is None:
+        return base_environment()
+    if not (working_dir / "jobs" / "cli.py").is_file():
+        raise SubmitError(f"{working_dir} is not the folder of this program: expected jobs/cli.py in it")
+    return base_environment() | {"working_dir": str(working_dir), "excludes": NOT_SENT}
+
+
+def submit(arguments: Sequence[str], names: Sequence[str], address: str, environment: dict[str, Any]) -> str:
     """Hands a run to Ray's job server.
 
     Args:
         arguments: those of `score`.
         names: environment variables that the cluster must have.
         address: the cluster's dashboard.
-        working_dir: this program's folder, to send along; None where the cluster has the program installed.
+        environment: Ray's runtime environment for the job.
 
     Returns:
         The job's name.
 
     Raises:
-        SubmitError: the folder is not this program's.
         RayJobError: there is no such cluster, or it does not take the job.
     """
-    environment: dict[str, Any] = {"env_vars": {"RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0"}}
-    if working_dir is not None:
-        if not (working_dir / "jobs" / "cli.py").is_file():
-            raise SubmitError(f"{working_dir} is not the folder of this program: expected jobs/cli.py in it")
-        environment |= {"working_dir": str(working_dir), "excludes": NOT_SENT}
     needs = [word for name in names for word in ("--needs", name)]
-    command = ["python", "-m", "jobs.cli", "score", *needs, "--address", "auto", *arguments]
+    # -P: nothing is imported from the folder that the cluster was started in.
+    command = ["python", "-P", "-m", "jobs.cli", "score", *needs, "--address", "auto", *arguments]
     job = f"diff-v2m-{uuid.uuid4().hex[:12]}"
     submit_job(address, shlex.join(command), job, environment)
     return job
-
-
-def write_script(path: Path, arguments: Sequence[str], names: Sequence[str], allocation: Allocation) -> None:
-    """Writes an sbatch script that starts Ray over its allocation and scores there.
-
-    Args:
-        arguments: those of `score`.
-        names: environment variables that the script must find.
-
-    Raises:
-        SubmitError: the allocation's time is not a time, or the file cannot be written.
-    """
-    if not re.fullmatch(r"(\d+-)?\d{1,3}(:\d{2}){0,2}", allocation.time):
-        raise SubmitError(f"--time must be like 12:00:00, got {allocation.time!r}")
-    text = Template(SCRIPT.read_text(encoding="utf-8")).substitute(
-        nodes=allocation.nodes,
-        gpus=f"#SBATCH --gpus-per-node={allocation.gpus}" if allocation.gpus else "# no GPUs",
-        time=allocation.time,
-        binaries=shlex.quote(os.path.dirname(sys.executable)),
-        needs="\n".join(f': "${{{name}:?set it before sbatch}}"' for name in names) or "# none",
-        arguments=shlex.join(arguments),
-    )
-    try:
-        path.write_text(text, encoding="utf-8")
-        path.chmod(0o755)
-    except OSError as error:
-        raise SubmitError(f"cannot write {path}: {error.strerror or error}") from error

@@ -13,7 +13,7 @@ from typer.testing import Result
 
 from jobs import ray_jobs
 from jobs.commands import submit as submitting
-from jobs.commands.submit import Allocation, write_script
+from jobs.deployment.slurm import Allocation, write_script
 from tests.support.command_line import invoke
 
 ARGUMENTS = ["s3://bucket/raw videos", "--out", "s3://bucket/scored", "--seed", "7"]
@@ -41,7 +41,7 @@ def test_a_job_gets_the_arguments_and_names_but_no_values(monkeypatch: pytest.Mo
     report = json.loads(result.stdout)
     assert report["job"] == Client.sent["submission_id"]
     assert Client.sent["entrypoint"] == (
-        "python -m jobs.cli score --needs AWS_SECRET_ACCESS_KEY --address auto "
+        "python -P -m jobs.cli score --needs AWS_SECRET_ACCESS_KEY --address auto "
         "'s3://bucket/raw videos' --out s3://bucket/scored --seed 7"
     )
     assert "hush" not in json.dumps(Client.sent)
