@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -71,6 +72,8 @@ async def _print_log(client: Any, job: str) -> None:
 def _client(address: str) -> Any:
     from ray.job_submission import JobSubmissionClient
 
+    for name in ("ray", "ray.dashboard.modules.dashboard_sdk"):  # Ray would name every file that it sends
+        logging.getLogger(name).setLevel(logging.ERROR)
     return JobSubmissionClient(address)
 
 
