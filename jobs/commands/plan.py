@@ -152,15 +152,19 @@ def show_plan(plan: Plan) -> None:
 
 
 def layouts_table(plan: Plan) -> Table:
-    """A table of the workers of each stage and of what each worker takes, one row for each layout."""
+    """A table of the workers of each stage and of what each worker takes, one row for each layout.
+
+    Stages that share the workers of the stage before them have a ditto mark.
+    """
     machine = f"{plan.machine.cores:g} processors, {plan.machine.gpus:g} GPUs"
     title = f"workers x processors + GPU of each ({machine} on {plan.machine.nodes} nodes)"
     table = Table("layout", *plan.layouts["here"].pools, title=title, title_justify="left")
     for name, layout in plan.layouts.items():
-        cells = []
-        for pool in layout.pools.values():
+        cells = list[str]()
+        for group in layout.groups:
+            pool = layout[group[0]]
             gpu = f" + {pool.num_gpus:g}" if pool.num_gpus else ""
-            cells.append(f"{pool.workers} x {pool.num_cpus:.2f}{gpu}")
+            cells += [f"{pool.workers} x {pool.num_cpus:.2f}{gpu}", *['"'] * (len(group) - 1)]
         table.add_row(name, *cells)
     return table
 

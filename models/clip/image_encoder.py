@@ -1,4 +1,4 @@
-"""The image encoder of CLIP, from open_clip: pictures to embeddings. The text encoder is neither built nor loaded."""
+"""The image encoder of CLIP, for weights of open_clip: pictures to embeddings, without the text encoder."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from torch import Tensor, nn
 
 from models.clip.checkpoint import ClipWeightsError, config_from_tensors, image_encoder_tensors
 from models.clip.config import TINY_WEIGHTS, ClipConfig
+from models.clip.vision_transformer import VisionTransformer
 
 
 class ImageEncoder(nn.Module):
@@ -20,19 +21,8 @@ class ImageEncoder(nn.Module):
 
     def __init__(self, config: ClipConfig) -> None:
         super().__init__()
-        from open_clip.transformer import QuickGELU, VisionTransformer
-
         self.config = config
-        self.visual = VisionTransformer(
-            image_size=config.image_size,
-            patch_size=config.patch_size,
-            width=config.width,
-            layers=config.layers,
-            heads=config.heads,
-            mlp_ratio=4.0,
-            output_dim=config.embed_dim,
-            act_layer=QuickGELU if config.quick_gelu else nn.GELU,
-        )
+        self.visual = VisionTransformer(config)
         self.register_buffer("mean", torch.tensor(config.mean).view(3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(config.std).view(3, 1, 1), persistent=False)
         self.eval().requires_grad_(False)

@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-import torch
-
-from models.features.rhythm_curve import pulses
 
 Curve = npt.NDArray[np.float32]
 
@@ -27,6 +24,10 @@ def pace_curve(times: npt.ArrayLike, difference: npt.ArrayLike, cuts: npt.ArrayL
         rate: steps per second.
         steps: number of steps.
     """
+    import torch
+
+    from models.features.rhythm_curve import pulses
+
     times, difference = np.asarray(times, np.float64), np.asarray(difference, np.float64)
     edges = np.arange(steps + 1) / rate
     changed = np.interp(edges, times, np.cumsum(difference)) if len(times) else np.zeros(steps + 1)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import groupby
 from pathlib import Path
 
 
@@ -26,9 +27,13 @@ class StageShare:
     takes_all_threads: bool = False
 
 
+ONE_WORKER_CPUS = 4
+"""Processors of a machine up to which one worker holds all stages: more workers would only load the libraries again."""
+
+
 @dataclass(frozen=True)
 class Pool:
-    """The workers of one stage.
+    """The workers of one stage, or of several neighboring stages, which then share them.
 
     Attributes:
         workers: number of workers.
@@ -45,7 +50,9 @@ class Pool:
 
 @dataclass(frozen=True)
 class Layout:
-    """The pools of all stages, by the stages' names.
+    """The pools of all stages, by the stages' names. Neighboring stages with the same pool form a group.
+
+    The stages of a group live in the same workers. Where every stage has its own pool, no two of them are equal.
 
     One whole processor always stays free: with pools that take every processor, the task that reads the manifest would
     never start.
@@ -55,6 +62,11 @@ class Layout:
 
     def __getitem__(self, stage: str) -> Pool:
         return self.pools[stage]
+
+    @property
+    def groups(self) -> list[tuple[str, ...]]:
+        """Names of the stages that live together, in the order of the stages."""
+        return [tuple(stages) for _, stages in groupby(self.pools, self.pools.__getitem__)]
 
     @classmethod
     def of(
@@ -68,6 +80,9 @@ class Layout:
     ) -> Layout:
         """Shares out a machine or cluster.
 
+        A small machine without a GPU has one worker with all stages, unless the model is large: its parts are then
+        loaded once each, by the stages that need them.
+
         Args:
             shares: the share of each stage, in the order of the stages.
             cpus: processors of all nodes together, as Ray counts them.
@@ -78,6 +93,8 @@ class Layout:
         """
         free = max(cpus - 1, cpus / 2)
         node = cpus if largest_node is None else largest_node
+        if gpus < 1 and not large_model and node == cpus <= ONE_WORKER_CPUS:
+            return cls(dict.fromkeys(shares, Pool(1, _num_cpus(free, 0), 0.0, max(1, round(cpus)))))
         pools = {}
         for order, (stage, share) in enumerate(shares.items()):
             cpu_share = share.cpus_beside_gpu if gpus >= 1 else share.cpus

@@ -14,10 +14,12 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from models.errors import INTERNAL_ERROR, UserError
+from pipeline.cluster.helpers import few_actors, few_processes
 
 log = logging.getLogger(__name__)
 
@@ -67,9 +69,13 @@ def local_cluster(**options: Any) -> Iterator[None]:
     with _socket_folder() as folder:
         if folder is not None:
             options["_temp_dir"] = str(folder)
+        data_imported = threading.Thread(target=import_module, args=("ray.data",))
+        data_imported.start()  # takes seconds, which Ray's processes need to come up
         try:
             _start(options)
-            yield
+            data_imported.join()
+            with few_actors():
+                yield
         finally:
             ray.shutdown()
 
@@ -86,7 +92,7 @@ def _start(options: dict[str, Any]) -> None:
     for number, wait in enumerate(WAITS_S, 1):
         time.sleep(wait)
         try:
-            with undisturbed():
+            with undisturbed(), few_processes():
                 ray.init(address="local", include_dashboard=False, **options)
         except Exception as error:  # Ray raises bare exceptions of many kinds for processes that come up late
             reason = " ".join(str(error).split())[:300] or type(error).__name__

@@ -41,14 +41,20 @@ class ProgressListener(Protocol):
 class ProgressTracker:
     """Counts the rows that have left each stage, and remembers rows that were begun but never finished.
 
-    It lives in an actor of its own, so it outlives the workers that report to it.
+    It lives in an actor of its own, so it outlives the workers that report to it. A row may leave a stage several
+    times, because its worker died at a later stage of its group or because a message was lost; it counts once.
+
+    Args:
+        stages: names of the stages, in their order.
     """
 
-    def __init__(self, last_stage: str) -> None:
-        self._last_stage = last_stage
+    def __init__(self, stages: Sequence[str]) -> None:
+        self._last_stage = stages[-1]
+        self._bits = {stage: 1 << place for place, stage in enumerate(stages)}
         self._completed: Counter[str] = Counter()
         self._failed, self._music = 0, 0.0
-        self._counted, self._recorded = set[str](), set[str]()
+        self._passed: dict[str, int] = {}  # item -> bits of the stages that it has left
+        self._recorded = set[str]()
         self._unfinished: Counter[tuple[str, str]] = Counter()
         self._starts: Counter[str] = Counter()
         self._ready = set[str]()
@@ -95,15 +101,15 @@ class ProgressTracker:
             del self._unfinished[stage, item]
         if recorded:
             self._recorded.update(items)
-        if stage != self._last_stage:
-            self._completed[stage] += len(items)
-            return
+        bit = self._bits[stage]
         for item, seconds in zip(items, durations, strict=True):
-            if item not in self._counted:  # a row may reach the last stage twice, if a message was lost
-                self._counted.add(item)
+            passed = self._passed.get(item, 0)
+            if not passed & bit:
+                self._passed[item] = passed | bit
                 self._completed[stage] += 1
-                self._failed += seconds is None
-                self._music += seconds or 0.0
+                if stage == self._last_stage:
+                    self._failed += seconds is None
+                    self._music += seconds or 0.0
 
     def read(self) -> RunProgress:
         """Returns how far the run has come."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
+from itertools import groupby
 from typing import Any
 
 import pyarrow as pa
@@ -20,8 +21,13 @@ from pipeline.storage.errors import StorageError
 
 MAX_BLOCKS = 2000
 """Number of blocks that a manifest is cut into at most: Ray keeps statistics of every block for ever."""
-TASKS_IN_FLIGHT = 2
-"""Tasks that one worker holds: the one that it computes, and one that waits for it."""
+TASKS_AT_ONCE = 4
+"""Tasks that a worker of several stages computes at once: one is decoded, one muxed, and two are with the networks.
+
+More would take memory and gain nothing.
+"""
+TASKS_WAITING = 1
+"""Tasks that wait in a worker for those that it computes."""
 STALL_TIMEOUT_S = 6 * 3600
 """Seconds without any progress after which a run is given up; much longer than the slowest video may take."""
 BLOCKS_AHEAD_FACTOR = 4
@@ -37,12 +43,44 @@ class Step:
     Attributes:
         build: builds the stage in its worker.
         batch: rows of a batch.
-        pool: the stage's workers.
+        pool: the stage's workers. Neighboring steps with the same pool share them.
     """
 
     build: Callable[[], Any]
     batch: int
     pool: Pool
+
+
+@dataclass(frozen=True)
+class Group:
+    """Neighboring steps that share their workers, by the stages' names."""
+
+    steps: Mapping[str, Step]
+
+    @property
+    def pool(self) -> Pool:
+        """The workers."""
+        return next(iter(self.steps.values())).pool
+
+    @property
+    def batch(self) -> int:
+        """Rows of a batch."""
+        return max(step.batch for step in self.steps.values())
+
+    @property
+    def tasks_at_once(self) -> int:
+        """Tasks that a worker computes at once."""
+        return min(len(self.steps), TASKS_AT_ONCE)
+
+    @property
+    def tasks_in_flight(self) -> int:
+        """Tasks that a worker holds."""
+        return self.tasks_at_once + TASKS_WAITING
+
+
+def groups_of(steps: Mapping[str, Step]) -> list[Group]:
+    """Returns the groups of steps that share their workers, in the order of the steps."""
+    return [Group(dict(some)) for _, some in groupby(steps.items(), key=lambda named: named[1].pool)]
 
 
 def run_steps(todo: pa.Table, steps: Mapping[str, Step], listener: ProgressListener) -> Iterator[pa.Table]:
@@ -63,7 +101,7 @@ def run_steps(todo: pa.Table, steps: Mapping[str, Step], listener: ProgressListe
 
     # On the node of the driving process: the tracker lives as long as the run.
     here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
-    tracker = ray.remote(ProgressTracker).options(num_cpus=0, scheduling_strategy=here).remote(list(steps)[-1])
+    tracker = ray.remote(ProgressTracker).options(num_cpus=0, scheduling_strategy=here).remote(list(steps))
     dataset = _dataset(todo, steps, tracker)
     with _progress_reported(tracker, partial(listener, total=todo.num_rows)):
         try:
@@ -88,26 +126,32 @@ def _dataset(todo: pa.Table, steps: Mapping[str, Step], tracker: Any) -> Any:
 
     rows_per_block = -(-todo.num_rows // MAX_BLOCKS)
     ray.data.DataContext.get_current().execution_no_progress_timeout_s = STALL_TIMEOUT_S
-    in_hand = TASKS_IN_FLIGHT * sum(step.pool.workers * -(-step.batch // rows_per_block) for step in steps.values())
+    groups = groups_of(steps)
+    in_hand = sum(group.tasks_in_flight * group.pool.workers * -(-group.batch // rows_per_block) for group in groups)
     limit_blocks_ahead(BLOCKS_AHEAD_FACTOR * in_hand)
     blocks = [todo.slice(start, rows_per_block) for start in range(0, todo.num_rows, rows_per_block)]
-    dataset: ray.data.Dataset = ray.data.from_arrow(blocks)
-    for name, step in steps.items():
-        workers = min(step.pool.workers, todo.num_rows)
+    # `from_arrow` would start a process that looks at the blocks.
+    dataset: ray.data.Dataset = ray.data.from_blocks(blocks)
+    for group in groups:
+        pool, workers = group.pool, min(group.pool.workers, todo.num_rows)
         dataset = dataset.map_batches(
             StageWorker,
             fn_constructor_kwargs={
-                "name": name,
-                "build": step.build,
+                "builds": {name: step.build for name, step in group.steps.items()},
                 "tracker": tracker,
                 "workers": workers,
                 "folder": os.getcwd(),
             },
-            batch_size=step.batch,
+            batch_size=group.batch,
             batch_format="pyarrow",
-            compute=ray.data.ActorPoolStrategy(size=workers, max_tasks_in_flight_per_actor=TASKS_IN_FLIGHT),
-            num_cpus=step.pool.num_cpus,
-            num_gpus=step.pool.num_gpus or None,
+            compute=ray.data.ActorPoolStrategy(
+                size=workers,
+                max_tasks_in_flight_per_actor=group.tasks_in_flight,
+                max_concurrent_calls_per_actor=group.tasks_at_once,
+                enable_true_multi_threading=True,
+            ),
+            num_cpus=pool.num_cpus,
+            num_gpus=pool.num_gpus or None,
             max_restarts=-1,  # the workers themselves see to it that this ends
             max_task_retries=-1,
         )

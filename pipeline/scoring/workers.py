@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, Protocol, runtime_checkable
 
 import pyarrow as pa
 
 from pipeline.scoring.progress import RECORDED
+from pipeline.scoring.read_write_lock import ReadWriteLock
 from stages.error_kinds import FINISHED, WORKER_DIED
 
 MAX_DEATHS = 2
@@ -26,45 +28,79 @@ class RecordingStage(Protocol):
 
 
 class StageWorker:
-    """The content of a Ray actor: one stage, built once, and a connection to the run's progress tracker.
+    """The content of a Ray actor: one stage or several neighboring ones, and a connection to the progress tracker.
+
+    Several rows may be at work at once, each at another stage: while the sampler computes, ffmpeg decodes the next row
+    and muxes the one before.
 
     A worker may die: because a file crashes a library, because memory runs out, or because somebody kills it. Ray
     starts another worker and gives it the same rows. Those that were being computed are then computed one at a time,
-    and a row with which `MAX_DEATHS` workers died goes on with an error in place of a result.
+    with nothing beside them, and a row with which `MAX_DEATHS` workers died goes on with an error in place of a result.
+
+    Args:
+        builds: what builds each stage, by the stages' names, in their order.
+        tracker: actor handle of a `ProgressTracker`.
+        workers: number of workers of these stages.
+        folder: the folder that relative paths start from, if this machine has it; nothing is imported from it.
+
+    Raises:
+        RuntimeError: workers die again and again as they start.
+    """
+
+    def __init__(
+        self, builds: Mapping[str, Callable[[], Any]], tracker: Any, workers: int = 1, folder: str | None = None
+    ) -> None:
+        _detach_from_terminal()
+        if folder is not None and os.path.isdir(folder):
+            os.chdir(folder)
+        lock = ReadWriteLock()
+        self.stages = [HostedStage(name, build, tracker, lock, MAX_STARTS * workers) for name, build in builds.items()]
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        for stage in self.stages:
+            table = stage(table)
+        return table
+
+
+class HostedStage:
+    """A stage in its worker. It is built and called in a thread of its own, one table at a time.
+
+    So a stage need not be safe for threads, and libraries keep the settings that they have for each thread.
 
     Args:
         name: the stage's name.
         build: builds the stage.
         tracker: actor handle of a `ProgressTracker`.
-        workers: number of the stage's workers.
-        folder: the folder that relative paths start from, if this machine has it; nothing is imported from it.
+        lock: the lock of all stages of the worker: a row with which a worker died is computed alone.
+        max_starts: times that workers may die in a row while they build the stage.
 
     Raises:
-        RuntimeError: workers of this stage die again and again as they start.
+        RuntimeError: workers died more often than that.
     """
 
-    def __init__(
-        self, name: str, build: Callable[[], Any], tracker: Any, workers: int = 1, folder: str | None = None
-    ) -> None:
+    def __init__(self, name: str, build: Callable[[], Any], tracker: Any, lock: ReadWriteLock, max_starts: int) -> None:
         import ray
 
-        _detach_from_terminal()
-        if folder is not None and os.path.isdir(folder):
-            os.chdir(folder)
-        self.name, self.tracker = name, tracker
-        if ray.get(tracker.starting.remote(name)) > MAX_STARTS * workers:
+        self.name, self.tracker, self.lock = name, tracker, lock
+        if ray.get(tracker.starting.remote(name)) > max_starts:
             raise RuntimeError(f"workers of {name} die as they start: too little memory, or a library that is broken")
-        self.stage = build()
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self.stage = self._thread.submit(build).result()
         tracker.started.remote(name)
 
     def __call__(self, table: pa.Table) -> pa.Table:
+        return self._thread.submit(self._compute, table).result()
+
+    def _compute(self, table: pa.Table) -> pa.Table:
         import ray
 
         items = table["item_id"].to_pylist()
-        deaths = ray.get(self.tracker.begin.remote(self.name, items))
-        if not any(deaths):
-            return self._finished(table, self.stage(table))
-        return pa.concat_tables([self._single(table.slice(i, 1), count) for i, count in enumerate(deaths)])
+        with self.lock.read():
+            deaths = ray.get(self.tracker.begin.remote(self.name, items))
+            if not any(deaths):
+                return self._finished(table, self.stage(table))
+        with self.lock.write():
+            return pa.concat_tables([self._single(table.slice(i, 1), count) for i, count in enumerate(deaths)])
 
     def _single(self, row: pa.Table, deaths: int) -> pa.Table:
         """Computes one row by itself, unless its result is recorded or too many workers died with it."""

@@ -33,10 +33,12 @@ class Passing:
     Args:
         log: file that takes a line for each batch.
         kills: item ids at which it dies, each so many times.
+        remembers: whether it records its results.
+        pause: seconds that each batch takes.
     """
 
-    def __init__(self, log: Path, kills: dict[str, int], remembers: bool = False) -> None:
-        self.log, self.kills = log, kills
+    def __init__(self, log: Path, kills: dict[str, int], remembers: bool = False, pause: float = 0.0) -> None:
+        self.log, self.kills, self.pause = log, kills, pause
         if remembers:
             self.recorded = self._recorded
 
@@ -44,6 +46,7 @@ class Passing:
         valid = [row["item_id"] for row in table.to_pylist() if row["error"] is None]
         with self.log.open("a") as lines:
             lines.write(" ".join(valid) + "\n")
+        time.sleep(self.pause)
         for item in valid:
             died = self.log.with_name(f"{item}.deaths")
             died.touch()
@@ -71,6 +74,26 @@ class Slow:
         return table
 
 
+class Meeting:
+    """A stage that keeps a row until another stage of its process has one, too, and writes down how many have."""
+
+    at_work = 0
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, table: pa.Table) -> pa.Table:
+        Meeting.at_work += 1
+        end = time.monotonic() + 60
+        met = self.folder / "at-work"
+        while Meeting.at_work < 2 and not met.exists() and time.monotonic() < end:
+            time.sleep(0.01)
+        with met.open("a") as lines:
+            lines.write(f"{Meeting.at_work}\n")
+        Meeting.at_work -= 1
+        return table
+
+
 def die() -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
@@ -89,11 +112,17 @@ def manifest(count: int) -> pa.Table:
     return table_of(rows, MANIFEST)
 
 
-def passed(count: int, **stages: tuple[Callable[[], object], int]) -> tuple[list[Row], RecordedProgress]:
-    """Returns the rows that come out of the stages, by item: rows whose worker died come later than others."""
+def passed(
+    count: int, *, grouped: bool = False, **stages: tuple[Callable[[], object], int]
+) -> tuple[list[Row], RecordedProgress]:
+    """Returns the rows that come out of the stages, by item: rows whose worker died come later than others.
+
+    Args:
+        grouped: whether all stages share one worker.
+    """
     listener = RecordedProgress()
     listener.begin(count)
-    pools = [Pool(1, 0.1 + i / 1000, 0, 1) for i in range(len(stages))]
+    pools = [Pool(1, 0.1, 0, 1) if grouped else Pool(1, 0.1 + i / 1000, 0, 1) for i in range(len(stages))]
     steps = {name: Step(build, batch, pool) for (name, (build, batch)), pool in zip(stages.items(), pools, strict=True)}
     rows = [row for table in run_steps(manifest(count), steps, listener) for row in table.to_pylist()]
     return sorted(rows, key=lambda row: str(row["item_id"])), listener
@@ -131,6 +160,31 @@ def test_a_row_that_kills_twice_is_left_alone_and_the_others_pass(tmp_path: Path
     assert listener.counts == {"first": 8, "last": 8}
 
 
+def test_in_a_group_only_the_row_that_kills_fails_and_each_row_counts_once(tmp_path: Path) -> None:
+    """Beside the row that kills at the second stage, others are at work at the first and the third."""
+    stages = {
+        name: (partial(Passing, tmp_path / name / "log", kills, pause=0.2), 1)
+        for name, kills in (("first", {}), ("second", {"item1": 99, "item4": 1}), ("third", {}))
+    }
+    for name in stages:
+        (tmp_path / name).mkdir()
+    rows, listener = passed(6, grouped=True, **stages)
+    errors = {row["item_id"]: row["error"] for row in rows}
+    assert {item: error and (error["stage"], error["type"]) for item, error in errors.items()} == {
+        "item0": None, "item1": ("second", WORKER_DIED), "item2": None, "item3": None, "item4": None, "item5": None,
+    }  # fmt: skip
+    assert (tmp_path / "second" / "log").read_text().split().count("item1") == MAX_DEATHS
+    assert listener.counts == {"first": 6, "second": 6, "third": 6}
+    assert listener.progress.ready == {"first", "second", "third"}
+
+
+def test_in_a_group_stages_work_at_the_same_time_on_different_rows(tmp_path: Path) -> None:
+    """Each stage waits until another one is at work, and would give up after a minute."""
+    rows, _ = passed(3, grouped=True, first=(partial(Meeting, tmp_path), 1), second=(partial(Meeting, tmp_path), 1))
+    assert [row["error"] for row in rows] == [None] * 3
+    assert max(map(int, (tmp_path / "at-work").read_text().split())) == 2
+
+
 def test_a_batch_with_a_killer_is_computed_row_by_row(tmp_path: Path) -> None:
     rows, _ = passed(4, last=(partial(Passing, tmp_path / "log", {"item1": 99}), 4))
     assert [row["item_id"] for row in rows if row["error"]] == ["item1"]
@@ -151,12 +205,13 @@ def test_what_was_recorded_is_not_made_again(tmp_path: Path) -> None:
 
 
 def test_the_tracker_counts_deaths_and_finished_rows() -> None:
-    tracker = ProgressTracker("last")
+    tracker = ProgressTracker(["first", "last"])
     assert tracker.begin("first", ["a", "b"]) == [0, 0]
     assert tracker.begin("first", ["b", "c"]) == [1, 0]
     assert tracker.begin("first", ["c"]) == [0]  # the question before began nothing
     tracker.finish("first", ["a", "b"], [2.5, 1.0])
     assert tracker.begin("first", ["b"]) == [0]
+    tracker.finish("first", ["b"], [1.0])  # again, because its worker died at a later stage
     tracker.finish("last", ["d"], [2.0])
     assert tracker.begin("last", ["d"]) == [0]  # it left, but nothing was recorded
     tracker.finish("last", ["d", "d"], [2.0, 2.0])
