@@ -2,8 +2,29 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+
 from rich.console import Console
 from rich.markup import escape
+
+_quiet = ContextVar("quiet", default=False)
+
+
+def is_quiet() -> bool:
+    """Whether the command was asked to print nothing but errors and its final line."""
+    return _quiet.get()
+
+
+@contextmanager
+def quietly(quiet: bool = True) -> Iterator[None]:
+    """Makes everything inside the block quiet, or not."""
+    token = _quiet.set(quiet)
+    try:
+        yield
+    finally:
+        _quiet.reset(token)
 
 
 def make_console() -> Console:

@@ -9,6 +9,8 @@ from contextlib import contextmanager
 
 import typer
 
+from jobs.console import quietly
+from jobs.options import Verbosity
 from models.errors import INTERNAL_ERROR, STOPPED, WRONG_USAGE, UserError
 
 __all__ = ["ALL_DONE", "INTERNAL_ERROR", "SOME_FAILED", "STOPPED", "WRONG_USAGE", "exit_on_error"]
@@ -17,10 +19,14 @@ ALL_DONE = 0
 """Exit code of a command that did everything."""
 SOME_FAILED = 3
 """Exit code of a command that did its work, but some videos failed or cannot be scored."""
+FLOORS = ("jobs", "pipeline", "stages", "models")
+"""Names of our own loggers."""
 
 
 @contextmanager
-def exit_on_error(stopped: str = "what is done is kept, the same command goes on from here") -> Iterator[None]:
+def exit_on_error(
+    stopped: str = "what is done is kept, the same command goes on from here", verbosity: Verbosity = Verbosity()
+) -> Iterator[None]:
     """Ends the command with one clear line and the right exit code when an error leaves the block.
 
     A `UserError` gives the exit code of its class and no traceback. Every other error is an internal one: its
@@ -28,10 +34,14 @@ def exit_on_error(stopped: str = "what is done is kept, the same command goes on
 
     Args:
         stopped: what remains of the work, for a person who stops the command.
+        verbosity: how much the command says. Libraries log warnings at most: what they log below that may hold secrets.
     """
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(message)s")
     try:
-        yield
+        for floor in FLOORS:
+            logging.getLogger(floor).setLevel(verbosity.log_level)
+        with quietly(verbosity.quiet):
+            yield
     except (typer.Exit, typer.Abort):
         raise
     except KeyboardInterrupt:

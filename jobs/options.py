@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import enum
 import inspect
+import logging
 from collections.abc import Callable, Iterator
-from dataclasses import MISSING, fields, is_dataclass
+from dataclasses import MISSING, dataclass, fields, is_dataclass
 from functools import wraps
 from pathlib import Path
 from typing import Annotated, Any, get_type_hints
@@ -79,6 +80,30 @@ Device = Annotated[DeviceName, typer.Option(help="Where the networks run.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="Take only the first N videos.")]
 Address = Annotated[str | None, typer.Option(help="A Ray cluster; one is started on this machine if left out.")]
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, and nothing else, to standard output.")]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verbosity:
+    """Options that choose how much a command says."""
+
+    quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Print only errors and the final line.")] = False
+    verbose: Annotated[
+        int,
+        typer.Option(
+            "--verbose", "-v", count=True, show_default=False, help="Log more to standard error; -vv logs everything."
+        ),
+    ] = 0
+
+    @property
+    def log_level(self) -> int:
+        """The least level of log messages that are shown.
+
+        Raises:
+            SettingsError: both options are given.
+        """
+        if self.quiet and self.verbose:
+            raise SettingsError("--quiet and --verbose do not go together: choose one")
+        return logging.ERROR if self.quiet else (logging.WARNING, logging.INFO, logging.DEBUG)[min(self.verbose, 2)]
 
 
 def expand_options(command: Callable[..., None]) -> Callable[..., None]:

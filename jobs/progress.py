@@ -14,6 +14,8 @@ from typing import Protocol
 from rich.console import Console
 from rich.progress import BarColumn, Progress, SpinnerColumn, TaskID, TextColumn, TimeRemainingColumn
 
+from jobs.console import is_quiet
+
 
 @dataclass(frozen=True)
 class Part:
@@ -59,18 +61,28 @@ def megabytes_text(done: int, total: int) -> str:
 def progress_display(
     interval: float = 10.0, amount_text: AmountText = count_text, *, time_left: bool = True
 ) -> Iterator[Display]:
-    """Opens a display on standard error: bars on a terminal, lines elsewhere.
+    """Opens a display on standard error: bars on a terminal, lines elsewhere, nothing in a command that is quiet.
 
     Args:
         interval: fewest seconds between two lines about a task that is not done.
         amount_text: writes how much of a task is done.
         time_left: whether bars estimate the time left.
     """
-    if sys.stderr.isatty():
+    if is_quiet():
+        yield Silence()
+    elif sys.stderr.isatty():
         with Bars(amount_text, time_left=time_left) as bars:
             yield bars
     else:
         yield Lines(interval, amount_text)
+
+
+class Silence:
+    """Nothing."""
+
+    def announce(self, line: str) -> None: ...
+
+    def update(self, task: str, done: int, total: int, note: str = "", parts: Mapping[str, Part] = {}) -> None: ...
 
 
 class Lines:

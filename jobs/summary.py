@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rich.table import Table
 
-from jobs.console import as_markup, make_console
+from jobs.console import as_markup, is_quiet, make_console
 
 if TYPE_CHECKING:
     from pipeline.scoring.run import RunSummary
@@ -15,23 +16,50 @@ if TYPE_CHECKING:
     from pipeline.storage.storage import Storage
 
 MAX_FAILURES_SHOWN = 20
+MAX_KINDS_SHOWN, MAX_SUFFIX_SHOWN = 10, 16
+"""Suffixes of files that are passed over: how many are named, and how many characters of each."""
+NEW_SOUND = "the scored videos have new sound: it replaces the original sound, and the source files are left untouched"
 FAILURE_FIELDS = ("uri", "output", "stage", "error_type", "error_message")
 
 
 def report_run(
-    summary: RunSummary, settings: RunSettings, destination: Storage, elapsed: float, *, as_json: bool
+    summary: RunSummary,
+    settings: RunSettings,
+    destination: Storage,
+    elapsed: float,
+    *,
+    as_json: bool,
+    passed_over: Mapping[str, int] = {},
 ) -> None:
     """Prints how a run ended, as JSON or as tables.
 
     Args:
         elapsed: seconds since the command began.
+        passed_over: number of files in the sources that are no videos by their suffixes, for each suffix.
     """
     if as_json:
         failures = [{name: row[name] for name in FAILURE_FIELDS} for row in summary.failures]
-        report = {"destination": destination.url, "settings": settings.to_dict()}
+        report = {"destination": destination.url, "settings": settings.to_dict(), "passed_over": dict(passed_over)}
         print(json.dumps(report | counts_of(summary, elapsed) | {"failures": failures}))
-    else:
-        show_summary(summary, destination.url, elapsed)
+        return
+    if passed_over and not is_quiet():
+        make_console().print(passed_over_text(passed_over))
+    if summary.done and not is_quiet():
+        make_console().print(NEW_SOUND)
+    show_summary(summary, destination.url, elapsed)
+
+
+def passed_over_text(counts: Mapping[str, int]) -> str:
+    """A line about the files of the sources that are no videos by their suffixes, as rich's markup.
+
+    Args:
+        counts: number of these files for each suffix, with its dot; empty for names without one.
+    """
+    kinds = sorted(counts.items(), key=lambda kind: (-kind[1], kind[0]))
+    shown = [f"{n} {as_markup(suffix[:MAX_SUFFIX_SHOWN]) or 'without suffix'}" for suffix, n in kinds[:MAX_KINDS_SHOWN]]
+    if others := sum(n for _, n in kinds[MAX_KINDS_SHOWN:]):
+        shown.append(f"{others} with other suffixes")
+    return f"passed over: {', '.join(shown)}"
 
 
 def counts_of(summary: RunSummary, elapsed: float) -> dict[str, Any]:
@@ -52,12 +80,16 @@ def counts_of(summary: RunSummary, elapsed: float) -> dict[str, Any]:
 
 
 def show_summary(summary: RunSummary, destination: str, elapsed: float) -> None:
-    """Prints tables of how a run ended, and why each video failed.
+    """Prints tables of how a run ended, and why each video failed; one line if the command is quiet.
 
     Args:
         elapsed: seconds since the command began.
     """
     console = make_console()
+    if is_quiet():
+        counts_line = f"{summary.done} done, {summary.skipped} done before, {len(summary.failures)} failed"
+        console.print(f"{counts_line}; results in {as_markup(destination)}")
+        return
     if summary.failures:
         table = Table("video", "stage", "why", title=f"{len(summary.failures)} failed", title_justify="left")
         for row in summary.failures[:MAX_FAILURES_SHOWN]:

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from jobs.exits import exit_on_error
-from jobs.options import Json
+from jobs.options import Json, Verbosity, expand_options
 from jobs.progress import progress_display
 
 corpus_app = typer.Typer(
@@ -19,16 +19,18 @@ corpus_app = typer.Typer(
 
 
 @corpus_app.command("make")
+@expand_options
 def make_command(
     folder: Annotated[Path, typer.Argument(help="Takes the videos and truth.parquet.")],
     clips: Annotated[int, typer.Option(min=1, help="How many.")] = 100,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the first; 10000 and up are held out from training.")] = 0,
     seconds: Annotated[float, typer.Option(min=2, max=600, help="Length of each.")] = 30.0,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; one for each core if left out.")] = None,
+    verbosity: Verbosity = Verbosity(),
     as_json: Json = False,
 ) -> None:
     """Make clips of consecutive seeds; those that are there are kept. The same seed makes the same clip."""
-    with exit_on_error():
+    with exit_on_error(verbosity=verbosity):
         from pipeline.datasets.synthetic_videos import make_corpus
 
         started, made = time.monotonic(), 0

@@ -10,7 +10,7 @@ import typer
 
 from jobs.commands.score import score_sources
 from jobs.exits import ALL_DONE, SOME_FAILED, exit_on_error
-from jobs.options import Json, Seed, SettingsError
+from jobs.options import Json, Seed, SettingsError, Verbosity, expand_options
 from jobs.score_options import ScoreOptions
 
 SIZE, FRAME_RATE = "320x180", 25
@@ -34,15 +34,17 @@ VIDEOS = {
 }  # fmt: skip
 
 
+@expand_options
 def demo_command(
     out: Annotated[Path, typer.Option("--out", "-o", help="Folder for the videos and results.")] = Path(
         "diff-v2m-demo"
     ),
     seed: Seed = 0,
+    verbosity: Verbosity = Verbosity(),
     as_json: Json = False,
 ) -> None:
     """Make three short videos with known cuts, and score them."""
-    with exit_on_error():
+    with exit_on_error(verbosity=verbosity):
         videos = make_videos(out / "videos")
         options = ScoreOptions(sources=[str(video) for video in videos], out=str(out / "scored"), seed=seed)
         failed = bool(score_sources(options, as_json=as_json).failures)

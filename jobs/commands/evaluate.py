@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.table import Table
 
-from jobs.console import make_console
+from jobs.console import is_quiet, make_console
 from jobs.exits import ALL_DONE, exit_on_error
-from jobs.options import Device, DeviceName, Json, SettingsError, expand_options
+from jobs.options import Device, DeviceName, Json, SettingsError, Verbosity, expand_options
 from jobs.progress import Display, progress_display
 from jobs.score_options import ModelOptions
 
@@ -55,10 +55,10 @@ class EvaluateOptions(ModelOptions):
 
 
 @expand_options
-def evaluate_command(options: EvaluateOptions, as_json: Json = False) -> None:
+def evaluate_command(options: EvaluateOptions, verbosity: Verbosity = Verbosity(), as_json: Json = False) -> None:
     """Measure a model against its thresholds: held-out clips, rhythm, tune, mood, seams, real videos."""
     stopped = f"what was measured so far is in {options.out}; measures that were not can be asked for with --only"
-    with exit_on_error(stopped):
+    with exit_on_error(stopped, verbosity):
         evaluate_model(options, as_json=as_json)
     raise typer.Exit(ALL_DONE)
 
@@ -148,6 +148,8 @@ def evaluate_model(options: EvaluateOptions, *, as_json: bool = False) -> Evalua
             report.write(options.out)  # the next measure may take an hour
     if as_json:
         print(json.dumps(report.to_dict()))
+    elif is_quiet():
+        print(f"{len(report.results)} values measured; they are in {options.out}")
     else:
         report.show()
     return report

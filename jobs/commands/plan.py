@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -12,11 +13,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 from rich.table import Table
 
-from jobs.console import as_markup, make_console
+from jobs.console import as_markup, is_quiet, make_console
 from jobs.exits import ALL_DONE, SOME_FAILED, exit_on_error
-from jobs.options import Json, SettingsError, expand_options
+from jobs.options import Json, SettingsError, Verbosity, expand_options
 from jobs.progress import Display, progress_display
 from jobs.score_options import ScoreOptions
+from jobs.summary import passed_over_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -43,9 +45,11 @@ class PlanOptions:
 
 
 @expand_options
-def plan_command(options: ScoreOptions, plan_options: PlanOptions, as_json: Json = False) -> None:
+def plan_command(
+    options: ScoreOptions, plan_options: PlanOptions, verbosity: Verbosity = Verbosity(), as_json: Json = False
+) -> None:
     """Show what `score` would do: what cannot be scored and why, how the machine is shared, hours, disk and cost."""
-    with exit_on_error():
+    with exit_on_error(verbosity=verbosity):
         if plan_options.save_rates and not plan_options.rehearse:
             raise SettingsError("--save-rates keeps what --rehearse measures: give both")
         plan = plan_sources(options, plan_options, as_json=as_json)
@@ -59,14 +63,15 @@ def plan_sources(options: ScoreOptions, plan_options: PlanOptions = PlanOptions(
         UserError: an error of `discover`, `ScoreOptions.settings`, `pipeline.planning.estimate.plan` or `CostModel`, or
             no such cluster.
     """
-    from pipeline.discovery import discover
+    from pipeline.discovery import find_videos
     from pipeline.planning.cost_model import RECORDED_RATES, CostModel
     from pipeline.planning.estimate import plan
     from pipeline.storage.storage import Storage
 
     destination = Storage.open(options.out)
     settings = options.settings()
-    manifest = discover(options.sources, destination, options.limit)
+    sources = find_videos(options.sources, destination, options.limit)
+    manifest = sources.manifest
     machine = machine_at(options.address)
     with progress_display() as display:
         rates = CostModel.read(plan_options.rates) if plan_options.rates else None
@@ -79,9 +84,9 @@ def plan_sources(options: ScoreOptions, plan_options: PlanOptions = PlanOptions(
             fallback=CostModel.read(RECORDED_RATES) if settings.model.preset is not None else None,
         )  # fmt: skip
     if as_json:
-        print(json.dumps(found.to_dict()))
+        print(json.dumps(found.to_dict() | {"passed_over": sources.passed_over}))
     else:
-        show_plan(found)
+        show_plan(found, sources.passed_over)
     return found
 
 
@@ -120,9 +125,17 @@ def _rehearse(
     return rates
 
 
-def show_plan(plan: Plan) -> None:
-    """Prints a plan as tables and lines."""
+def show_plan(plan: Plan, passed_over: Mapping[str, int]) -> None:
+    """Prints a plan as tables and lines; as one line if the command is quiet.
+
+    Args:
+        passed_over: number of files that are no videos by their suffixes, for each suffix.
+    """
     console = make_console()
+    if is_quiet():
+        hours = "" if plan.hours is None else f", about {time_text(3600 * plan.hours)}"
+        console.print(f"{plan.todo} to score, {plan.done} done before, {len(plan.unusable)} cannot be scored{hours}")
+        return
     if plan.unusable:
         table = Table("video", "why", title=f"{len(plan.unusable)} cannot be scored", title_justify="left")
         for video in plan.unusable[:MAX_UNUSABLE_SHOWN]:
@@ -134,6 +147,8 @@ def show_plan(plan: Plan) -> None:
     numbers = plan.total, plan.done, len(plan.failed_before), len(plan.unusable), plan.todo
     counts.add_row(*map(str, numbers), time_text(plan.seconds))
     console.print(counts)
+    if passed_over:
+        console.print(passed_over_text(passed_over))
     if plan.looked_at < plan.todo:
         console.print(f"{plan.looked_at} were looked at; the others are taken to be like them")
     if plan.guessed:

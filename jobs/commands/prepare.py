@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jobs.exits import ALL_DONE, SOME_FAILED, exit_on_error
-from jobs.options import CLIP_FLAGS, Address, Json, Limit, expand_options
+from jobs.options import CLIP_FLAGS, Address, Json, Limit, Verbosity, expand_options
 from jobs.run_display import show_run
 from jobs.summary import counts_of, show_summary
 
@@ -52,9 +52,9 @@ class PrepareOptions:
 
 
 @expand_options
-def prepare_command(options: PrepareOptions, as_json: Json = False) -> None:
+def prepare_command(options: PrepareOptions, verbosity: Verbosity = Verbosity(), as_json: Json = False) -> None:
     """Make a dataset for training from videos with music. Run it again to go on where it stopped."""
-    with exit_on_error():
+    with exit_on_error(verbosity=verbosity):
         failed = bool(prepare_sources(options, as_json=as_json).failures)
     raise typer.Exit(SOME_FAILED if failed else ALL_DONE)
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jobs.exits import ALL_DONE, SOME_FAILED, exit_on_error
-from jobs.options import Address, Destination, Json, SettingsError
+from jobs.options import Address, Destination, Json, SettingsError, Verbosity, expand_options
 from jobs.run_display import show_run
 from jobs.summary import report_run
 
@@ -18,16 +18,18 @@ if TYPE_CHECKING:
     from pipeline.scoring.settings import RunSettings
 
 
+@expand_options
 def retry_command(
     destination: Destination,
     failed: Annotated[
         bool, typer.Option("--failed", help="Also try permanent errors again, such as NotAVideo.")
     ] = False,
     address: Address = None,
+    verbosity: Verbosity = Verbosity(),
     as_json: Json = False,
 ) -> None:
     """Continue the latest run of a destination: pending videos, and failures that may succeed now."""
-    with exit_on_error():
+    with exit_on_error(verbosity=verbosity):
         summary = retry_destination(destination, retry_permanent=failed, address=address, as_json=as_json)
     raise typer.Exit(SOME_FAILED if summary.failures else ALL_DONE)
 

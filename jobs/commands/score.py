@@ -12,7 +12,7 @@ import typer
 
 from jobs.commands.plan import plan_sources
 from jobs.exits import ALL_DONE, SOME_FAILED, exit_on_error
-from jobs.options import Json, SettingsError, expand_options
+from jobs.options import Json, SettingsError, Verbosity, expand_options
 from jobs.run_display import show_run
 from jobs.score_options import ScoreOptions
 from jobs.summary import report_run
@@ -26,10 +26,15 @@ def score_command(
     options: ScoreOptions,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only show what would be done, as `plan` does.")] = False,
     needs: Annotated[list[str] | None, typer.Option(help="Environment variable that must be set. Repeatable.")] = None,
+    verbosity: Verbosity = Verbosity(),
     as_json: Json = False,
 ) -> None:
-    """Score videos: each gets a soundtrack, a .wav and a .json beside it. Run it again to go on where it stopped."""
-    with exit_on_error():
+    """Give videos new sound: music that fits the picture, in a new file below --out, with a .wav and a .json beside it.
+
+    The music replaces the original sound, which is not in the result. The picture is copied as it is, and the source
+    file is left untouched. Run the same command again to go on where it stopped.
+    """
+    with exit_on_error(verbosity=verbosity):
         check_environment(needs or [])
         if dry_run:
             failed = bool(plan_sources(options, as_json=as_json).unusable)
@@ -56,7 +61,7 @@ def score_sources(options: ScoreOptions, *, as_json: bool = False) -> RunSummary
         UserError: an error of `discover`, `ScoreOptions.settings` or `run`.
     """
     from pipeline.cluster.session import check_address
-    from pipeline.discovery import discover
+    from pipeline.discovery import find_videos
     from pipeline.scoring.run import run
     from pipeline.scoring.steps import STAGES
     from pipeline.storage.storage import Storage
@@ -66,9 +71,10 @@ def score_sources(options: ScoreOptions, *, as_json: bool = False) -> RunSummary
         check_address(options.address)
     destination = Storage.open(options.out)
     settings = options.settings()
-    manifest = discover(options.sources, destination, options.limit)
+    found = find_videos(options.sources, destination, options.limit)
     destination.check(write=True)
     with show_run(STAGES) as listener:
-        summary = run(manifest, settings, destination, listener, address=options.address, mix=options.force)
-    report_run(summary, settings, destination, time.monotonic() - started, as_json=as_json)
+        summary = run(found.manifest, settings, destination, listener, address=options.address, mix=options.force)
+    elapsed = time.monotonic() - started
+    report_run(summary, settings, destination, elapsed, as_json=as_json, passed_over=found.passed_over)
     return summary

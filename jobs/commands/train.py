@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from jobs.exits import ALL_DONE, exit_on_error
-from jobs.options import Json
+from jobs.options import Json, Verbosity, expand_options
 from jobs.progress import Display, progress_display
 
 if TYPE_CHECKING:
@@ -22,6 +22,7 @@ NOT_SHOWN = {"rate", "gradient", "logit_scale"}
 """Values that are logged with the losses and are none."""
 
 
+@expand_options
 def train_command(
     config: Annotated[Path, typer.Argument(help="A JSON file that says what to train, on what, for how long.")],
     seconds: Annotated[
@@ -30,10 +31,11 @@ def train_command(
     address: Annotated[
         str | None, typer.Option(help="A Ray cluster; several workers get one on this machine if left out.")
     ] = None,
+    verbosity: Verbosity = Verbosity(),
     as_json: Json = False,
 ) -> None:
     """Train a network of your own. Run it again to go on where it stopped."""
-    with exit_on_error():
+    with exit_on_error(verbosity=verbosity):
         train_from_file(config, seconds=seconds, address=address, as_json=as_json)
     raise typer.Exit(ALL_DONE)
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from jobs.exits import ALL_DONE, WRONG_USAGE, exit_on_error
-from jobs.options import Json
+from jobs.options import Json, Verbosity, expand_options
 from jobs.progress import megabytes_text, progress_display
 
 weights_app = typer.Typer(help="Look into weight files, and fetch the released ones.", no_args_is_help=True)
@@ -37,12 +37,14 @@ def inspect_command(
 
 
 @weights_app.command("pull")
+@expand_options
 def pull_command(
     name: Annotated[str, typer.Argument(help="diff-v2m: the released weights.")] = "diff-v2m",
     to: Annotated[Path | None, typer.Option(help="Folder for the download; where --preset looks if left out.")] = None,
+    verbosity: Verbosity = Verbosity(),
 ) -> None:
     """Fetch released weights from the Hugging Face hub; goes on where a broken download stopped."""
-    with exit_on_error():
+    with exit_on_error(verbosity=verbosity):
         from models.weights.hub import default_folder, pull
 
         folder = to or default_folder(name)

@@ -15,7 +15,9 @@ import jobs
 import models
 import pipeline
 import stages
+from jobs.console import is_quiet
 from jobs.exits import exit_on_error
+from jobs.options import Verbosity
 from models.errors import UserError
 from pipeline.cluster.session import ClusterError, RunError
 from pipeline.cluster.start import StartError
@@ -91,6 +93,35 @@ def test_anything_else_is_our_fault_with_a_traceback_in_the_log(
     (record,) = caplog.records
     assert record.exc_info is not None
     assert record.exc_info[1] is error
+
+
+@pytest.mark.parametrize(
+    ("verbosity", "shown"),
+    [
+        (Verbosity(quiet=True), ["ERROR"]),
+        (Verbosity(), ["WARNING", "ERROR"]),
+        (Verbosity(verbose=1), ["INFO", "WARNING", "ERROR"]),
+        (Verbosity(verbose=3), ["DEBUG", "INFO", "WARNING", "ERROR"]),
+    ],
+)
+def test_verbosity_chooses_what_we_log_and_not_what_libraries_log(
+    verbosity: Verbosity, shown: list[str], caplog: pytest.LogCaptureFixture
+) -> None:
+    with exit_on_error(verbosity=verbosity):
+        assert is_quiet() == verbosity.quiet
+        for name in ("pipeline.discovery", "botocore.auth"):
+            for level in (logging.DEBUG, logging.INFO, logging.WARNING, logging.ERROR):
+                logging.getLogger(name).log(level, "x")
+    assert [r.levelname for r in caplog.records if r.name == "pipeline.discovery"] == shown
+    assert [r.levelname for r in caplog.records if r.name == "botocore.auth"] == ["WARNING", "ERROR"]
+    assert not is_quiet()
+
+
+def test_quiet_and_verbose_do_not_go_together(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(typer.Exit) as caught, exit_on_error(verbosity=Verbosity(quiet=True, verbose=1)):
+        raise AssertionError("the command does not begin")
+    assert caught.value.exit_code == 2
+    assert capsys.readouterr().err == "error: --quiet and --verbose do not go together: choose one\n"
 
 
 def test_exits_that_a_command_chooses_pass() -> None:

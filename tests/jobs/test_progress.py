@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from jobs import progress
+from jobs.console import quietly
 from jobs.progress import Bars, Lines, Part, megabytes_text, progress_display
 from tests.support.command_line import run_on_terminal
 
@@ -112,3 +113,10 @@ def test_a_terminal_gets_bars_and_standard_output_nothing() -> None:
     assert screen.startswith("Bars\r\n")
     assert "2 of 2" in screen
     assert "again" in screen
+
+
+def test_a_quiet_command_shows_no_progress(capsys: pytest.CaptureFixture[str]) -> None:
+    with quietly(), progress_display() as display:
+        display.announce("3 to score")
+        display.update("looked at", 1, 3, "note", {"decode": Part(1)})
+    assert capsys.readouterr() == ("", "")

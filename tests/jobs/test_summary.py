@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from jobs.summary import report_run, show_summary
+from jobs.console import quietly
+from jobs.summary import passed_over_text, report_run, show_summary
 from pipeline.scoring.run import RunSummary
 from pipeline.scoring.settings import RunSettings
 from pipeline.storage.storage import Storage
@@ -45,14 +46,46 @@ def test_the_same_as_json(capsys: pytest.CaptureFixture[str], tmp_path: Path) ->
     summary = RunSummary(total=3, skipped=1)
     summary.add(failed(0))
     summary.add({"state": "done", "duration": 12.5, "seconds": {"decode": 0.5}})
-    report_run(summary, RunSettings(seed=7), Storage.open(tmp_path), 2.0, as_json=True)
+    passed_over = {".txt": 12, "": 1}
+    report_run(summary, RunSettings(seed=7), Storage.open(tmp_path), 2.0, as_json=True, passed_over=passed_over)
     report = json.loads(capsys.readouterr().out)
     assert report.pop("settings")["seed"] == 7
     assert report == {
         "destination": str(tmp_path), "total": 3, "done": 1, "skipped": 1, "failed": 1,
+        "passed_over": passed_over,
         "failures": [
             {"uri": "/in/[bold]0\n.mp4", "output": "0.mp4", "stage": "decode", "error_type": "NotAVideo",
              "error_message": "a text, not a video"},
         ],
         "seconds": 2.0, "seconds_of_music": 12.5, "seconds_of_stages": {"decode": 1.0},
     }  # fmt: skip
+
+
+def test_the_summary_says_what_became_of_the_sound(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+    summary = RunSummary(total=1)
+    report_run(summary, RunSettings(), Storage.open(tmp_path), 2.0, as_json=False)
+    assert "new sound" not in capsys.readouterr().out  # nothing was scored
+    summary.add({"state": "done", "duration": 12.5, "seconds": {"decode": 0.5}})
+    report_run(summary, RunSettings(), Storage.open(tmp_path), 2.0, as_json=False, passed_over={".txt": 2})
+    text = capsys.readouterr().out
+    assert "new sound: it replaces the original sound, and the source files are left untouched" in text
+    assert "passed over: 2 .txt" in text
+
+
+def test_a_quiet_summary_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    summary = RunSummary(total=3, skipped=1)
+    summary.add(failed(0))
+    summary.add({"state": "done", "duration": 12.5, "seconds": {"decode": 0.5}})
+    with quietly():
+        report_run(summary, RunSettings(), Storage("s3", "b/out"), 2.0, as_json=False, passed_over={".txt": 2})
+    assert capsys.readouterr().out == "1 done, 1 done before, 1 failed; results in s3://b/out\n"
+
+
+def test_files_that_are_passed_over_are_counted() -> None:
+    assert passed_over_text({"": 1, ".gif": 3, ".txt": 12}) == "passed over: 12 .txt, 3 .gif, 1 without suffix"
+    odd = passed_over_text({".[bold]\x1b[2J": 2} | {f".{i}": 1 for i in range(12)})
+    assert odd.startswith("passed over: 2 .\\[bold]\\x1b[2J, 1 .0, ")
+    assert odd.endswith(", 3 with other suffixes")

@@ -19,6 +19,7 @@ def videos(tmp_path: Path) -> Path:
     for number, frames in enumerate((25, 75)):
         write_video(folder / f"[bold]{number}.mp4", [gray(3 * i + number) for i in range(frames)])
     (folder / "bad\x1b[2J.mp4").write_text("no video")
+    (folder / "notes.txt").write_text("no video")
     return folder
 
 
@@ -35,12 +36,21 @@ def test_a_plan_line_everything_and_writes_nothing(
     for text in ("with one GPU", "without a GPU", "GB of results", "cost 0.00", "about "):
         assert text in result.stdout
     assert not out.exists()
+    assert "passed over: 1 .txt" in result.stdout
     as_json = invoke("score", videos, "--out", out, "--dry-run", "--json")
     plan = json.loads(as_json.stdout)
+    assert plan["passed_over"] == {".txt": 1}
     assert (plan["total"], plan["todo"], len(plan["unusable"])) == (3, 2, 1)
     assert plan["seconds_of_video"] == pytest.approx(4.0, abs=0.1)
     assert plan["hours"] > 0
     assert not out.exists()
+
+
+def test_a_quiet_plan_is_one_line(videos: Path, tmp_path: Path) -> None:
+    result = invoke("plan", videos, "--out", tmp_path / "out", "-q")
+    assert result.exit_code == 3
+    assert result.stdout.startswith("2 to score, 0 done before, 1 cannot be scored, about ")
+    assert (result.stdout.count("\n"), result.stderr) == (1, "")
 
 
 def test_a_rehearsal_measures_every_stage(videos: Path, tmp_path: Path) -> None:
