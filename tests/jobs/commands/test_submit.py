@@ -1,10 +1,8 @@
-"""`submit`: what is handed over, what never is, and a batch script that does things in their order."""
+"""`submit`: what is handed over, and what never is."""
 
 from __future__ import annotations
 
 import json
-import os
-import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +11,7 @@ from typer.testing import Result
 
 from jobs import ray_jobs
 from jobs.commands import submit as submitting
-from jobs.deployment.slurm import Allocation, write_script
+from jobs.deployment.runtime_env import complete_environment
 from tests.support.command_line import invoke
 
 ARGUMENTS = ["s3://bucket/raw videos", "--out", "s3://bucket/scored", "--seed", "7"]
@@ -52,10 +50,18 @@ def test_the_program_can_travel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
     root = Path(submitting.__file__).parents[2]
     assert submit("--working-dir", str(root), "--", *ARGUMENTS).exit_code == 0
     assert Client.sent["runtime_env"]["working_dir"] == str(root)
-    assert ".venv/" in Client.sent["runtime_env"]["excludes"]
+    assert "/.venv/" in Client.sent["runtime_env"]["excludes"]
     result = submit("--working-dir", str(tmp_path), "--", *ARGUMENTS)
     assert result.exit_code == 2
     assert "is not the folder of this program" in result.stderr
+
+
+def test_the_program_and_its_packages_can_travel(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "hush")
+    monkeypatch.setattr(ray_jobs, "_client", lambda address: Client())
+    assert submit("--install", "--env", "AWS_SECRET_ACCESS_KEY", "--", *ARGUMENTS).exit_code == 0
+    assert Client.sent["runtime_env"] == complete_environment()
+    assert "hush" not in json.dumps(Client.sent)
 
 
 @pytest.mark.parametrize(
@@ -67,6 +73,7 @@ def test_the_program_can_travel(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
         (["--env", "KEY=secret", "--", *ARGUMENTS], "--env takes the name of a variable, never its value: 'KEY'"),
         (["--", *ARGUMENTS, "--address", "ray://x:1"], "--address belongs before the --"),
         (["--address", "http://127.0.0.1:9", "--", *ARGUMENTS], "http://127.0.0.1:9 does not take the job"),
+        (["--install", "--working-dir", "x", "--", *ARGUMENTS], "leave out --working-dir"),
         (["--slurm", "x.sh", "--time", "soon", "--", *ARGUMENTS], "--time must be like 12:00:00, got 'soon'"),
     ],
 )
@@ -82,47 +89,3 @@ def test_a_variable_that_is_missing_on_the_cluster_is_named(tmp_path: Path) -> N
     result = invoke("score", tmp_path, "--out", tmp_path / "o", "--needs", "NOT_SET_HERE")
     assert result.exit_code == 2
     assert "NOT_SET_HERE" in result.stderr
-
-
-def fake(folder: Path, name: str, body: str) -> None:
-    path = folder / name
-    path.write_text(f'#!/bin/bash\necho "{name} $*" >> "$LOG"\n{body}\n')
-    path.chmod(0o755)
-
-
-def run_script(tmp_path: Path, score: str, **environment: str) -> tuple[int, list[str]]:
-    """The script on a cluster of pretence: every command writes down how it was called."""
-    tools, log = tmp_path / "tools", tmp_path / "log"
-    tools.mkdir()
-    fake(tools, "scontrol", "for node in n1 n2 n3; do echo $node; sleep 0.05; done")
-    fake(tools, "srun", "sleep 30")
-    fake(tools, "ray", "printf ' 1 node_a\\n 1 node_b\\n 1 node_c\\n'")
-    fake(tools, "diff-v2m", score)
-    script = tmp_path / "run.sh"
-    write_script(script, ARGUMENTS, ["BUCKET_KEY"], Allocation(3, 2, "01:00:00"))
-    text = script.read_text().replace("export PATH=", "true PATH=")
-    script.write_text(text)
-    allocation = {"SLURM_JOB_NODELIST": "n[1-3]", "SLURM_JOB_NUM_NODES": "3", "SLURM_JOB_ID": "7", "LOG": str(log)}
-    env = {"PATH": f"{tools}:{os.environ['PATH']}"} | allocation | environment
-    done = subprocess.run(["bash", str(script)], env=env, capture_output=True, timeout=600)
-    return done.returncode, log.read_text().splitlines() if log.exists() else []
-
-
-def test_the_script_starts_ray_on_every_node_and_then_the_run(tmp_path: Path) -> None:
-    code, calls = run_script(tmp_path, "exit 3", BUCKET_KEY="hush")
-    assert code == 3
-    assert calls[0] == "scontrol show hostnames n[1-3]"
-    starts = [call for call in calls if call.startswith("srun")]
-    assert "--nodelist=n1 ray start --head --node-ip-address=n1 --port=20007" in starts[0]
-    assert "--nodes=2 --ntasks=2 --exclude=n1 ray start --address=n1:20007" in starts[1]
-    assert calls[-1] == "diff-v2m score --address n1:20007 s3://bucket/raw videos --out s3://bucket/scored --seed 7"
-    assert "hush" not in (tmp_path / "run.sh").read_text()
-    head = (tmp_path / "run.sh").read_text()
-    assert "#SBATCH --nodes=3\n" in head
-    assert "#SBATCH --gpus-per-node=2\n" in head
-
-
-def test_the_script_wants_its_variables(tmp_path: Path) -> None:
-    code, calls = run_script(tmp_path, "exit 0")
-    assert code != 0
-    assert not any(call.startswith("diff-v2m") for call in calls)
