@@ -74,23 +74,18 @@ class Slow:
         return table
 
 
-class Meeting:
-    """A stage that keeps a row until another stage of its process has one, too, and writes down how many have."""
+class Waiting:
+    """A stage that keeps each row until the stage before has begun two rows, and writes down whether it has."""
 
-    at_work = 0
-
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
+    def __init__(self, before: Path, log: Path) -> None:
+        self.before, self.log = before, log
 
     def __call__(self, table: pa.Table) -> pa.Table:
-        Meeting.at_work += 1
         end = time.monotonic() + 60
-        met = self.folder / "at-work"
-        while Meeting.at_work < 2 and not met.exists() and time.monotonic() < end:
+        while (begun := len(self.before.read_text().splitlines())) < 2 and time.monotonic() < end:
             time.sleep(0.01)
-        with met.open("a") as lines:
-            lines.write(f"{Meeting.at_work}\n")
-        Meeting.at_work -= 1
+        with self.log.open("a") as lines:
+            lines.write(f"{begun}\n")
         return table
 
 
@@ -178,11 +173,11 @@ def test_in_a_group_only_the_row_that_kills_fails_and_each_row_counts_once(tmp_p
     assert listener.progress.ready == {"first", "second", "third"}
 
 
-def test_in_a_group_stages_work_at_the_same_time_on_different_rows(tmp_path: Path) -> None:
-    """Each stage waits until another one is at work, and would give up after a minute."""
-    rows, _ = passed(3, grouped=True, first=(partial(Meeting, tmp_path), 1), second=(partial(Meeting, tmp_path), 1))
+def test_in_a_group_a_stage_begins_the_next_row_while_another_has_the_one_before(tmp_path: Path) -> None:
+    first, second = partial(Passing, tmp_path / "log", {}), partial(Waiting, tmp_path / "log", tmp_path / "begun")
+    rows, _ = passed(3, grouped=True, first=(first, 1), second=(second, 1))
     assert [row["error"] for row in rows] == [None] * 3
-    assert max(map(int, (tmp_path / "at-work").read_text().split())) == 2
+    assert all(int(begun) >= 2 for begun in (tmp_path / "begun").read_text().split())
 
 
 def test_a_batch_with_a_killer_is_computed_row_by_row(tmp_path: Path) -> None:
