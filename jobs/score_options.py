@@ -73,6 +73,10 @@ class ScoreOptions(ModelOptions):
         bool,
         typer.Option("--compile", help="Compile the sampler's network first; pays in long runs, needs a compiler."),
     ] = False
+    max_lost: Annotated[
+        float,
+        typer.Option(min=0, max=1, help="Share of a video whose frames may be unreadable; more damage fails it."),
+    ] = 0.1
     limit: Limit = None
     address: Address = None
     force: Annotated[
@@ -86,7 +90,7 @@ class ScoreOptions(ModelOptions):
         if self.compiled and self.address is None:  # a cluster's workers look for a compiler themselves
             check_compiler()
         sampling = replace(settings.sampling, precision=self.precision.value, compiled=self.compiled)
-        return replace(settings, seed=self.seed, sampling=sampling)
+        return replace(settings, seed=self.seed, sampling=sampling, max_lost=self.max_lost)
 
 
 def default_clip_weights(model: ModelSource) -> str | Path:

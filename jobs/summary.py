@@ -46,7 +46,32 @@ def report_run(
         make_console().print(passed_over_text(passed_over))
     if summary.done and not is_quiet():
         make_console().print(NEW_SOUND)
+        for line in kept_and_lost(summary):
+            make_console().print(line)
     show_summary(summary, destination.url, elapsed)
+
+
+def kept_and_lost(summary: RunSummary) -> list[str]:
+    """Lines about streams that the scored videos do not take along, and about frames that could not be read."""
+    lines = [left_behind_text(summary.left_behind)] if summary.left_behind else []
+    if summary.damaged:
+        lines.append(f"{summary.frames_lost} frames of {videos_text(summary.damaged)} could not be read")
+    return lines
+
+
+def left_behind_text(counts: Mapping[str, int]) -> str:
+    """A line about the streams beside picture and sound that are left behind.
+
+    Args:
+        counts: number of videos with each kind of stream.
+    """
+    kinds = ", ".join(f"{kind} of {videos_text(number)}" for kind, number in sorted(counts.items()))
+    return f"left behind: {kinds}"
+
+
+def videos_text(number: int) -> str:
+    """A number of videos in words."""
+    return "1 video" if number == 1 else f"{number} videos"
 
 
 def passed_over_text(counts: Mapping[str, int]) -> str:
@@ -74,6 +99,9 @@ def counts_of(summary: RunSummary, elapsed: float) -> dict[str, Any]:
         "skipped": summary.skipped,
         "failed": len(summary.failures),
         "seconds": round(elapsed, 3),
+        "left_behind": dict(summary.left_behind),
+        "damaged": summary.damaged,
+        "frames_lost": summary.frames_lost,
         "seconds_of_music": round(summary.music, 3),
         "seconds_of_stages": {stage: round(seconds, 3) for stage, seconds in summary.seconds.items()},
     }

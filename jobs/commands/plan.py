@@ -18,7 +18,7 @@ from jobs.exits import ALL_DONE, SOME_FAILED, exit_on_error
 from jobs.options import Json, SettingsError, Verbosity, expand_options
 from jobs.progress import Display, progress_display
 from jobs.score_options import ScoreOptions
-from jobs.summary import passed_over_text
+from jobs.summary import left_behind_text, passed_over_text
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -152,7 +152,11 @@ def show_plan(plan: Plan, passed_over: Mapping[str, int]) -> None:
     if plan.looked_at < plan.todo:
         console.print(f"{plan.looked_at} were looked at; the others are taken to be like them")
     if plan.guessed:
-        console.print(f"{plan.guessed} do not say how long they last: taken to be like the others")
+        console.print(f"of {plan.guessed} only decoding tells how long they last: taken to be like the others")
+    if plan.other_containers:
+        console.print(other_containers_table(plan))
+    if plan.left_behind:
+        console.print(left_behind_text(plan.left_behind))
     console.print(layouts_table(plan))
     if plan.hours is None or plan.cost_model is None:
         console.print("how long it takes is not known: measure with --rehearse 3, or name --rates FILE")
@@ -164,6 +168,15 @@ def show_plan(plan: Plan, passed_over: Mapping[str, int]) -> None:
     console.print(f"{plan.written / 1e9:.2f} GB of results{free}" + ("" if plan.fits else ": NOT ENOUGH ROOM"))
     if plan.cost is not None:
         console.print(f"cost {plan.cost:.2f}")
+
+
+def other_containers_table(plan: Plan) -> Table:
+    """A table of the videos that get another container, because theirs cannot hold their pictures."""
+    title = f"{len(plan.other_containers)} with another container, because theirs cannot hold the pictures"
+    table = Table("video", "result", title=title, title_justify="left")
+    for video in plan.other_containers[:MAX_UNUSABLE_SHOWN]:
+        table.add_row(as_markup(video["uri"]), as_markup(video["output"]))
+    return table
 
 
 def layouts_table(plan: Plan) -> Table:

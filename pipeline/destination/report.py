@@ -219,7 +219,7 @@ def _data(rows: Sequence[Row], destination: Storage, media: str | None) -> str:
 
 def _damage_note(row: Row) -> str:
     """Returns how many frames of a result could not be read; nothing for a whole one."""
-    if not row["frames_lost"] or row["state"] != DONE:
+    if not row.get("frames_lost") or row["state"] != DONE:
         return ""
     return f"{row['frames_lost']} frames could not be read ({row['seconds_held']:.1f} s)"
 

@@ -63,9 +63,9 @@ class RunSummary:
         else:
             self.done += 1
             self.music += row["duration"]
-            self.left_behind.update(row["left_behind"] or ())
-            self.damaged += bool(row["frames_lost"])
-            self.frames_lost += row["frames_lost"] or 0
+            self.left_behind.update(row.get("left_behind") or ())
+            self.damaged += bool(row.get("frames_lost"))
+            self.frames_lost += row.get("frames_lost") or 0
         self.seconds.update(dict(row["seconds"] or {}))
 
 

@@ -58,6 +58,7 @@ def test_the_same_as_json(capsys: pytest.CaptureFixture[str], tmp_path: Path) ->
              "error_message": "a text, not a video"},
         ],
         "seconds": 2.0, "seconds_of_music": 12.5, "seconds_of_stages": {"decode": 1.0},
+        "left_behind": {}, "damaged": 0, "frames_lost": 0,
     }  # fmt: skip
 
 
@@ -73,6 +74,20 @@ def test_the_summary_says_what_became_of_the_sound(
     text = capsys.readouterr().out
     assert "new sound: it replaces the original sound, and the source files are left untouched" in text
     assert "passed over: 2 .txt" in text
+
+
+def test_the_summary_names_what_is_left_behind_and_what_could_not_be_read(
+    capsys: pytest.CaptureFixture[str], tmp_path: Path
+) -> None:
+    summary = RunSummary(total=3)
+    done = {"state": "done", "duration": 12.5, "seconds": {"decode": 0.5}, "frames_lost": 0, "left_behind": ["data"]}
+    summary.add(done)
+    summary.add(done | {"left_behind": ["data", "subtitle"], "frames_lost": 12})
+    summary.add(done | {"left_behind": None, "frames_lost": None})
+    report_run(summary, RunSettings(), Storage.open(tmp_path), 2.0, as_json=False)
+    text = capsys.readouterr().out
+    assert "left behind: data of 2 videos, subtitle of 1 video" in text
+    assert "12 frames of 1 video could not be read" in text
 
 
 def test_a_quiet_summary_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:

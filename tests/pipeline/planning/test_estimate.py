@@ -16,6 +16,7 @@ from pipeline.planning.estimate import plan
 from pipeline.scoring.resume import FingerprintError
 from pipeline.scoring.settings import RunSettings
 from pipeline.storage.storage import Storage
+from tests.support.awkward_videos import longer_subtitles, open_ended
 from tests.support.ledger import START, failed, row
 from tests.support.s3 import Bucket
 from tests.support.videos import gray, write_video
@@ -103,3 +104,20 @@ def test_a_sample_stands_for_all(videos: Path, tmp_path: Path) -> None:
     found = plan(discover([str(videos)], destination), SETTINGS, destination, MACHINE, sample=2)
     assert (found.looked_at, found.todo) == (2, 5)
     assert found.seconds == pytest.approx(10.0, abs=0.2)
+
+
+def test_containers_and_what_is_left_behind_are_known_before(tmp_path: Path) -> None:
+    folder = tmp_path / "videos"
+    folder.mkdir()
+    open_ended(folder / "a.webm")
+    longer_subtitles(folder / "b.mkv")
+    recorded = write_video(tmp_path / "h264.mkv", [gray(4 * i) for i in range(50)])
+    recorded.rename(folder / "c.webm")
+    destination = Storage.open(tmp_path / "out")
+    found = plan(discover([str(folder)], destination), SETTINGS, destination, MACHINE)
+    assert [(Path(look["uri"]).name, look["wanted"], look["output"]) for look in found.other_containers] == [
+        ("c.webm", "c.webm", "c.mkv")
+    ]
+    assert found.left_behind == {"subtitle": 1}
+    assert found.seconds == pytest.approx(8.0, abs=0.01)
+    assert found.to_dict()["left_behind"] == {"subtitle": 1}
