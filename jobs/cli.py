@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import os
 import signal
+import sys
 from collections.abc import Sequence
 
 import typer
@@ -45,8 +48,23 @@ app.add_typer(experiment_app, name="experiment")
 app.command("bench")(bench_command)
 
 
+def use_utf8() -> None:
+    """Makes this process and its children take names of files as UTF-8, and print any character, whatever the locale.
+
+    Python chooses how it reads names once, when it starts. Where that is not UTF-8, this process starts again.
+    """
+    if sys.getfilesystemencoding() != "utf-8" and not sys.flags.utf8_mode:
+        environment = os.environ | {"PYTHONUTF8": "1"}
+        os.execve(sys.executable, [sys.executable, "-X", "utf8", *sys.orig_argv[1:]], environment)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command `diff-v2m`. A process that is terminated ends as one that is interrupted: in good order."""
+    if arguments is None:
+        use_utf8()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     app(arguments)
 

@@ -19,8 +19,12 @@ VIDEO_SUFFIXES = (
     *("mk3d", "avi", "divx", "flv", "wmv", "asf", "ogv", "ogm", "mxf", "wtv"),
     *("mpg", "mpeg", "mpe", "m2p", "vob"),  # program streams
     *("ts", "mts", "m2ts", "m2t", "tp", "trp"),  # transport streams
+    *("m2v", "dv", "y4m"),  # pictures without a container of their own
 )
-"""Suffixes of videos in a folder: those of the containers that the decoder may open (`stages.video.ffmpeg.FORMATS`)."""
+"""Suffixes of videos in a folder: those of the containers that the decoder may open (`stages.video.ffmpeg.FORMATS`).
+
+A .gif is not among them, because most are still pictures or icons; an animated one is taken if it is named itself.
+"""
 
 
 class SourceError(UserError):

@@ -13,7 +13,10 @@ from stages.video.child_process import BoundedLog, Limits, MemoryExhausted, Pipe
 
 # Containers whose demuxer opens no second file. Playlists, globs, concat scripts and devices are not among them.
 # Containers of sound alone are, so that a song gets the error of a file without pictures.
-FORMATS = "mov,matroska,avi,flv,asf,mpeg,mpegts,mxf,ogg,wtv,wav,mp3,flac,aac"
+FORMATS = (
+    "mov,matroska,avi,flv,asf,mpeg,mpegts,mpegvideo,mxf,ogg,wtv,dv,yuv4mpegpipe,gif,"  # with pictures
+    "wav,mp3,flac,aac"
+)
 FLAGS = ("-hide_banner", "-nostdin", "-nostats", "-loglevel", "level+info", "-y")
 # After a failed allocation ffmpeg may continue, lose frames and still exit with 0, so its messages count. The second
 # message is what it says when there is no memory for the stack of a thread.

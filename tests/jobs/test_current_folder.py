@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.command_line import C_LOCALE
 from tests.support.videos import gray, write_video
 
 COMMAND = Path(sys.executable).with_name("diff-v2m")
@@ -29,7 +30,7 @@ def hostile_folder(tmp_path: Path) -> Path:
 
 
 def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"} | C_LOCALE
     return subprocess.run(
         [str(COMMAND), *arguments],
         cwd=folder,
@@ -43,12 +44,12 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.skipif(not COMMAND.is_file(), reason="the package is not installed as a command")
 def test_score_in_a_folder_of_hostile_packages(hostile_folder: Path) -> None:
-    """Relative paths start from the current folder all the same."""
-    write_video(hostile_folder / "clip.mp4", [gray(30 + 60 * (n // 12)) for n in range(36)], 24)
-    result = run(hostile_folder, "score", "clip.mp4", "--out", "scored", "--steps", "1", "--json")
+    """Relative paths start from the current folder all the same; and no locale makes a name a wrong one."""
+    write_video(hostile_folder / "naïve clip.mp4", [gray(30 + 60 * (n // 12)) for n in range(36)], 24)
+    result = run(hostile_folder, "score", "naïve clip.mp4", "--out", "scored", "--steps", "1", "--json")
     assert result.returncode == 0, result.stderr[-3000:]
     assert json.loads(result.stdout)["done"] == 1
-    assert (hostile_folder / "scored" / "clip.wav").is_file()
+    assert (hostile_folder / "scored" / "naïve clip.wav").is_file()
     assert not (hostile_folder.parent / "imported").exists()
 
 

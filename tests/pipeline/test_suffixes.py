@@ -1,9 +1,13 @@
-"""Suffixes of videos: a file of each that a folder's search takes is decoded, and its picture fits the container."""
+"""Suffixes of videos: a file of each that a folder's search takes is decoded, and its picture fits the container.
+
+A .gif is taken only if it is named itself.
+"""
 
 from __future__ import annotations
 
 from pathlib import Path, PurePosixPath
 
+import av
 import numpy as np
 import pytest
 
@@ -32,12 +36,16 @@ ENCODINGS = {  # codec and muxer of suffixes that are not H.264 with a muxer of 
     "ogm": ("-c:v", "libtheora", "-f", "ogg"),
     "mxf": (*MPEG2, "-f", "mxf"),
     "wtv": (*MPEG2, "-f", "wtv"),
+    "m2v": (*MPEG2, "-f", "mpeg2video"),
+    "dv": ("-s", "720x576", "-pix_fmt", "yuv420p", "-c:v", "dvvideo", "-f", "dv"),
+    "y4m": ("-pix_fmt", "yuv420p", "-f", "yuv4mpegpipe"),
+    "gif": ("-f", "gif"),
     **dict.fromkeys(("mpg", "mpeg", "mpe", "m2p", "vob"), (*MPEG2, "-f", "vob")),
     **dict.fromkeys(("ts", "mts", "m2ts", "m2t", "tp", "trp"), (*H264, "-f", "mpegts")),
 }
 
 
-@pytest.mark.parametrize("suffix", VIDEO_SUFFIXES)
+@pytest.mark.parametrize("suffix", [*VIDEO_SUFFIXES, "gif"])
 def test_a_file_of_every_suffix_is_scored(tmp_path: Path, suffix: str) -> None:
     video = tmp_path / f"clip.{suffix}"
     source = "testsrc2=size=320x180:rate=25:duration=2"
@@ -58,3 +66,5 @@ def test_a_file_of_every_suffix_is_scored(tmp_path: Path, suffix: str) -> None:
     (muxed,) = rows_of(Mux(MuxSettings(tmp_path / "out"))(table_of([row], SOUND)))
     assert muxed["error"] is None, muxed["error"]
     assert PurePosixPath(muxed["outputs"][0]["name"]).suffix == PurePosixPath(output).suffix
+    with av.open(muxed["outputs"][0]["path"]) as scored:
+        assert (scored.duration or 0) / 1e6 == pytest.approx(2.0, abs=0.1)

@@ -11,6 +11,9 @@ from typer.testing import CliRunner, Result
 
 from jobs.cli import app
 
+C_LOCALE = {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONCOERCECLOCALE": "0"}
+"""Environment of a process that Python starts without UTF-8."""
+
 
 def invoke(*arguments: str | Path) -> Result:
     """Runs `diff-v2m` with some arguments in this process."""
