@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -82,6 +83,28 @@ def decode_cost_command(
         from jobs.studies.decode_cost import measure
 
         typer.echo(str(measure(video, repeats)))
+
+
+@experiment_app.command("first-soundtrack")
+def first_soundtrack_command(
+    checkout: Annotated[
+        list[Path] | None,
+        typer.Option(help="A folder with this product and its .venv; the one that runs if left out. Repeatable."),
+    ] = None,
+    only: Annotated[
+        list[str] | None, typer.Option(help="one, short, long or demo; all if left out. Repeatable.")
+    ] = None,
+    runs: Annotated[int, typer.Option(min=1, help="Runs of each; the table shows the median.")] = 3,
+) -> None:
+    """Measure time and memory of whole commands: one clip, 24 short ones, 24 long ones, the demo; compare checkouts."""
+    with exit_on_error(NOTHING_KEPT):
+        from jobs.studies.first_soundtrack import CASES, measure_first_soundtrack
+
+        if wrong := sorted(set(only or ()) - set(CASES)):
+            raise SettingsError(f"expected {', '.join(CASES)}, got {', '.join(wrong)}")
+        folders = checkout or [Path(__file__).parents[2]]
+        progress = partial(typer.echo, err=True)
+        typer.echo(measure_first_soundtrack(folders, only or list(CASES), runs, progress))
 
 
 @experiment_app.command("resume")
