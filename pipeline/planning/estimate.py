@@ -3,11 +3,8 @@
 from __future__ import annotations
 
 import shutil
-import tempfile
 from collections import Counter
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,19 +15,14 @@ import pyarrow.compute as pc
 from models.progress import ProgressCallback
 from pipeline.cluster.resources import Layout, Machine
 from pipeline.destination.ledger import DONE, Ledger
-from pipeline.discovery import READERS
 from pipeline.planning.cost_model import CostModel, fit_cost_model
+from pipeline.planning.probing import probe_videos
 from pipeline.scoring.resume import remaining_work
 from pipeline.scoring.settings import RunSettings
 from pipeline.scoring.steps import scoring_layout
-from pipeline.storage.storage import Storage, StorageError
-from stages.base import ItemError
+from pipeline.storage.storage import Storage
 from stages.contracts import Row
-from stages.video.decode_settings import DecodeSettings
-from stages.video.inspection import inspect_video
 
-HEAD, TAIL = 1 << 20, 4 << 20
-"""Bytes at the beginning and at the end of a remote file that are fetched to probe it; its index is in one of them."""
 WAV_BYTES, AUDIO_BYTES, SIDECAR_BYTES = 44100 * 2 * 2, 24_000, 4096
 """Bytes that are written: 16-bit stereo and 192 kbit/s inside the video for each second, a sidecar for each video."""
 MIN_ROWS = 3
@@ -156,11 +148,9 @@ def plan(
     work = remaining_work(manifest, settings.fingerprint, Ledger(destination), mix=mix)
     rows = work.todo.to_pylist()
     seen = rows if sample is None or sample >= len(rows) else [rows[len(rows) * i // sample] for i in range(sample)]
-    probes = _probe_all(seen, on_progress)
-    unusable = [found for found in probes if "type" in found]
-    lengths = [found["duration"] for found in probes if found.get("duration")]
-    usable_share = 1 - len(unusable) / len(probes) if probes else 1.0
-    todo = len(rows) - len(unusable) if len(seen) == len(rows) else round(len(rows) * usable_share)
+    probed = probe_videos(seen, on_progress)
+    unusable, lengths = probed.unusable, probed.lengths
+    todo = len(rows) - len(unusable) if len(seen) == len(rows) else round(len(rows) * probed.usable_share)
     seconds = sum(lengths) / len(lengths) * todo if lengths else 0.0
     cost_model = cost_model or _fit_to_ledger(work.ledger_rows, destination, settings, machine) or fallback
     layout = scoring_layout(machine, settings.model)
@@ -175,19 +165,11 @@ def plan(
         todo=todo,
         looked_at=len(seen),
         seconds=seconds,
-        guessed=len(probes) - len(unusable) - len(lengths),
-        other_containers=[
-            {name: found[name] for name in ("uri", "wanted", "output")}
-            for found in probes
-            if "output" in found and found["output"] != found["wanted"]
-        ],
-        left_behind=Counter(kind for found in probes for kind in found.get("left_behind", ())),
+        guessed=probed.guessed,
+        other_containers=probed.other_containers,
+        left_behind=probed.left_behind,
         machine=machine,
-        layouts={
-            "here": layout,
-            "without a GPU": scoring_layout(machine, settings.model, gpus=0),
-            "with one GPU": scoring_layout(machine, settings.model, gpus=1),
-        },
+        layouts=_layouts(machine, settings),
         cost_model=cost_model,
         hours=hours,
         written=_bytes_written(rows, seen, unusable, todo, seconds),
@@ -196,56 +178,10 @@ def plan(
     )
 
 
-def _probe_all(rows: Sequence[Row], on_progress: ProgressCallback) -> list[Row]:
-    """Probes many videos at once; the results are in the order of the rows."""
-    remote = any("://" in row["uri"] for row in rows)
-    probes = []
-    with ThreadPoolExecutor(READERS["remote" if remote else "local"]) as readers:
-        for found in readers.map(_probe, rows):
-            probes.append(found)
-            on_progress(len(probes), len(rows))
-    return probes
-
-
-def _probe(row: Row) -> Row:
-    """Returns the `uri` with `duration` (None if only decoding tells) and `output`, or with the `type` and `message` of
-    an error.
-    """
-    if row["error"]:
-        return {"uri": row["uri"], "type": row["error"]["type"], "message": row["error"]["message"]}
-    try:
-        with _both_ends(row["uri"]) as (path, is_whole):
-            found = inspect_video(path, row, DecodeSettings(), is_whole=is_whole)
-            return {
-                "uri": row["uri"],
-                "duration": found.info.duration,
-                "output": found.output,
-                "wanted": row["output"],
-                "left_behind": found.info.left_behind,
-            }
-    except (ItemError, StorageError) as error:
-        return {"uri": row["uri"], "type": error.kind, "message": str(error)}
-    except OSError as error:
-        return {"uri": row["uri"], "type": "Unreadable", "message": error.strerror or str(error)}
-
-
-@contextmanager
-def _both_ends(uri: str) -> Iterator[tuple[Path, bool]]:
-    """Gives a local file to probe, and whether it is whole: the video itself, or of a large remote one both ends."""
-    storage, name = Storage.locate(uri)
-    if storage.local:
-        with storage.localize(name) as path:
-            yield path, True
-        return
-    size = storage.size(name) or 0
-    wanted = [(0, size)] if size <= HEAD + TAIL else [(0, HEAD), (size - TAIL, TAIL)]
-    with tempfile.NamedTemporaryFile(prefix="diff-v2m-") as copy:
-        for (offset, _), block in zip(wanted, storage.ranges(name, wanted), strict=True):
-            copy.seek(offset)
-            copy.write(block)
-        copy.truncate(size)
-        copy.flush()
-        yield Path(copy.name), len(wanted) == 1
+def _layouts(machine: Machine, settings: RunSettings) -> dict[str, Layout]:
+    """Returns the workers of each stage on a machine as it is, without a GPU and with one."""
+    gpus = {"here": None, "without a GPU": 0, "with one GPU": 1}
+    return {name: scoring_layout(machine, settings.model, gpus=number) for name, number in gpus.items()}
 
 
 def _fit_to_ledger(rows: pa.Table, destination: Storage, settings: RunSettings, machine: Machine) -> CostModel | None:

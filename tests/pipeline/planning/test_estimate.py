@@ -64,8 +64,8 @@ def test_counts_length_room_and_time(videos: Path, tmp_path: Path) -> None:
 def test_files_in_a_bucket_are_probed_by_their_ends(
     videos: Path, bucket: Bucket, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.planning.estimate.HEAD", 600)
-    monkeypatch.setattr("pipeline.planning.estimate.TAIL", 2000)  # the index of such a file lies at its end
+    monkeypatch.setattr("pipeline.planning.probing.HEAD", 600)
+    monkeypatch.setattr("pipeline.planning.probing.TAIL", 2000)  # the index of such a file lies at its end
     for path in videos.iterdir():
         bucket.put(f"in/{path.name}", path.read_bytes())
     destination = Storage.open(f"{bucket.url}/out")
