@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -117,7 +118,7 @@ class Lines:
 class Bars:
     """A progress bar for each task, below the bars of its parts; on the terminal from the first update on.
 
-    Not earlier, because Ray's native part writes to the terminal while it starts.
+    It writes to the terminal itself: what is standard error is silenced while Ray starts.
     """
 
     def __init__(self, amount_text: AmountText = count_text, *, time_left: bool = True) -> None:
@@ -129,7 +130,8 @@ class Bars:
             *([TimeRemainingColumn()] if time_left else []),
             TextColumn("{task.fields[note]}", markup=False),
         ]
-        self._progress = Progress(*columns, console=Console(stderr=True))
+        self._terminal = os.fdopen(os.dup(2), "w") if sys.stderr.isatty() else None
+        self._progress = Progress(*columns, console=Console(file=self._terminal, stderr=True))
         self._amount_text = amount_text
         self._bars: dict[str, TaskID] = {}
 
@@ -140,6 +142,8 @@ class Bars:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._progress.stop()
+        if self._terminal is not None:
+            self._terminal.close()
 
     def announce(self, line: str) -> None:
         self._progress.console.print(line, markup=False, highlight=False)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import shutil
 import subprocess
+import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -13,12 +14,17 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from jobs.progress import Display, Part, progress_display
+from pipeline.background import run_every
 
 if TYPE_CHECKING:
     from pipeline.scoring.progress import RunProgress
 
 SCORE_INTERVAL_S = 60.0
 """Seconds between two lines about a run of `score`, which may take a night."""
+WAIT_INTERVAL_S = 1.0
+"""Seconds between two updates of how long a run has waited for what must come before its first progress."""
+LOADING = "loading networks"
+"""What a run waits for once Ray is there."""
 GPU_INTERVAL_S = 10.0
 """Fewest seconds between two questions to the GPU's driver."""
 
@@ -77,6 +83,8 @@ class RunDisplay:
     ) -> None:
         self._display, self._stages, self._purpose, self._starts_ray = display, tuple(stages), purpose, starts_ray
         self._speed, self._tries = Speed(), 0
+        self._lock = threading.Lock()
+        self._waiting: tuple[str, float, int] | None = None  # what is waited for, since when, by how many videos
         self._gpu_read = -math.inf
         self._gpu_percent: int | None = None
 
@@ -88,11 +96,29 @@ class RunDisplay:
             self._display.announce(
                 f"{total} to {self._purpose}" + ("; starting Ray" if total and self._starts_ray else "")
             )
+        what = "starting workers" if self._tries else "starting Ray"
+        with self._lock:
+            self._waiting = (what, time.monotonic(), total) if total and self._starts_ray else None
         self._tries += 1
         self._speed = Speed()
 
+    def tick(self) -> None:
+        """Shows what the run waits for, and for how long, as long as there is no progress to show."""
+        with self._lock:
+            if self._waiting is not None:
+                what, since, total = self._waiting
+                parts = {stage: Part(0) for stage in self._stages}
+                self._display.update("", 0, total, wait_note(what, time.monotonic() - since), parts)
+
     def __call__(self, progress: RunProgress, total: int) -> None:
         """Shows how far the run has come."""
+        if not any(progress.completed.values()) and len(progress.ready) < len(self._stages):
+            with self._lock:
+                if self._waiting is None or self._waiting[0] != LOADING:
+                    self._waiting = LOADING, time.monotonic(), total
+            return
+        with self._lock:
+            self._waiting = None
         self._speed.add(progress)
         parts = {
             stage: Part(progress.completed.get(stage, 0), stage_note(stage, progress, total, self._speed, self._stages))
@@ -117,7 +143,14 @@ def show_run(
         interval: fewest seconds between two lines where there is no terminal.
     """
     with progress_display(interval, time_left=False) as display:
-        yield RunDisplay(display, stages, purpose, starts_ray=starts_ray)
+        listener = RunDisplay(display, stages, purpose, starts_ray=starts_ray)
+        with run_every(WAIT_INTERVAL_S, listener.tick):
+            yield listener
+
+
+def wait_note(what: str, seconds: float) -> str:
+    """A line about what a run waits for."""
+    return f"{what}, {seconds:.0f} s"
 
 
 def queued(progress: RunProgress, total: int, stage: str, stages: Sequence[str]) -> int:

@@ -120,3 +120,16 @@ def test_a_quiet_command_shows_no_progress(capsys: pytest.CaptureFixture[str]) -
         display.announce("3 to score")
         display.update("looked at", 1, 3, "note", {"decode": Part(1)})
     assert capsys.readouterr() == ("", "")
+
+
+def test_bars_go_on_while_standard_error_is_silenced() -> None:
+    code = (
+        "import os\n"
+        "from jobs.progress import progress_display\n"
+        "with progress_display() as display:\n"
+        "    os.dup2(os.open(os.devnull, os.O_WRONLY), 2)\n"
+        "    display.update('', 0, 2, 'starting Ray, 3 s')\n"
+    )
+    exit_code, screen = run_on_terminal([sys.executable, "-c", code])
+    assert exit_code == 0
+    assert "starting Ray, 3 s" in screen

@@ -24,6 +24,38 @@ def test_lines_have_news_now_and_then_and_always_the_end(capsys: pytest.CaptureF
     assert lines[1].endswith("(decode 2, features 2, rhythm 2, sample 2, sound 2, mux 2)")
 
 
+def test_before_the_first_progress_it_says_what_is_waited_for(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(run_display, "gpu_use", lambda: None)
+    now = [100.0]
+    monkeypatch.setattr(run_display.time, "monotonic", lambda: now[0])
+    notes: list[tuple[int, str]] = []
+    display = Lines(interval=0)
+    monkeypatch.setattr(display, "update", lambda task, done, total, note, parts: notes.append((done, note)))
+    listener = RunDisplay(display, STAGES)
+    listener.tick()  # nothing has begun
+    listener.begin(3)
+    for _ in range(2):
+        now[0] += 2
+        listener.tick()
+    listener(RunProgress(), 3)
+    now[0] += 8
+    listener(RunProgress(ready=frozenset({"decode"})), 3)
+    listener.tick()
+    listener(RunProgress(ready=frozenset(STAGES)), 3)
+    listener.tick()
+    listener(RunProgress({"decode": 1}, ready=frozenset(STAGES)), 3)
+    assert [note for _, note in notes] == [
+        "starting Ray, 2 s",
+        "starting Ray, 4 s",
+        "loading networks, 8 s",
+        "0 of 3 done, 0 failed, 0 in flight",
+        "0 of 3 done, 0 failed, 1 in flight",
+    ]
+    assert capsys.readouterr().err == "3 to score; starting Ray\n"
+
+
 def test_another_try_begins_anew(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(run_display, "gpu_use", lambda: None)
     listener = RunDisplay(Lines(interval=0), STAGES)
