@@ -83,7 +83,7 @@ def measure_first_soundtrack(
                 make_corpus(folder, case.clips, FIRST_SEED, case.seconds)
             for run in range(runs):
                 for checkout, program in programs.items():
-                    out = Path(scratch) / f"{name}-{run}-{len(found)}-{checkout.name}"
+                    out = Path(scratch) / f"{name}-{run}-{list(programs).index(checkout)}"
                     source = ["score", *map(str, sorted(folder.glob("*.mp4")))] if case.clips else ["demo"]
                     cost = run_measured([str(program), *source, "--out", str(out)])
                     found.setdefault((name, checkout), []).append(cost)

@@ -27,6 +27,7 @@ from pipeline.planning.estimate import plan
 from pipeline.scoring import steps as steps_module
 from pipeline.scoring.run import run
 from pipeline.scoring.settings import RunSettings
+from pipeline.scoring.steps import STAGE_SHARES
 from pipeline.scoring.streaming import Step
 from pipeline.storage.storage import Storage
 from stages.base import Stage
@@ -60,6 +61,8 @@ class Noise(Stage):
 def without_networks(
     settings: RunSettings, destination: Storage, layout: Layout, attempts: Mapping[str, int], *, scoring_steps: Any
 ) -> dict[str, Step]:
+    """Steps whose stages have workers of their own, as on a cluster, also where this machine would need only one."""
+    layout = Machine.here().layout(STAGE_SHARES, large_model=True)
     steps = scoring_steps(settings, destination, layout, attempts)
     return {"decode": steps["decode"], "sound": Step(Noise, 1, layout["sound"]), "mux": steps["mux"]}
 
