@@ -34,7 +34,7 @@ def replay(path: Path, source: Path, root: Path, variables: Mapping[str, str]) -
             place = root / target.lstrip("/")
             for file in files:
                 if (source / file).is_dir():
-                    shutil.copytree(source / file, place)
+                    shutil.copytree(source / file, place, dirs_exist_ok=True)
                 else:
                     to = place / file if target.endswith("/") else place
                     to.parent.mkdir(parents=True, exist_ok=True)
