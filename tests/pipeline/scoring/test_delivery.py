@@ -14,12 +14,14 @@ import pytest
 import soundfile
 
 from pipeline.destination.ledger import Ledger
+from pipeline.discovery import discover
 from pipeline.scoring.delivery import Delivery, DeliverySettings
+from pipeline.scoring.resume import remaining_work
 from pipeline.scoring.settings import RunSettings
 from pipeline.storage.storage import Storage, StorageError
-from stages.contracts import SOUND, Row, table_of
+from stages.contracts import SOUND, Row, rows_of, table_of
 from tests.support.rows import common
-from tests.support.videos import gray, write_video
+from tests.support.videos import ffmpeg, gray, write_video
 
 
 @pytest.fixture
@@ -116,3 +118,27 @@ def test_a_full_disk_of_a_worker_stops_the_run(
         delivery(destination)(table)
     assert caught.value.kind == "DiskFull"
     assert Ledger(destination).table().num_rows == 0
+
+
+def test_videos_of_one_stem_are_scored_once_each_whatever_is_added(tmp_path: Path) -> None:
+    """First with a limit, then all, then with a file that wants the names of one that is done."""
+    source, destination, settings = tmp_path / "in", Storage.open(tmp_path / "out"), RunSettings(seed=5)
+    source.mkdir()
+    video = write_video(source / "a.mp4", [gray(i) for i in range(25)])
+    shutil.copy(video, source / "a.mov")
+    ffmpeg("-i", video, "-c:v", "mpeg4", source / "a.avi")
+    made = {"duration": 1.0, "cuts": np.zeros(0), "rhythm": np.zeros((1, 30, 1), np.float32), "seconds": {}}
+
+    def score(limit: int | None = None) -> list[str]:
+        found = discover([str(source)], destination, limit)
+        todo = remaining_work(found, settings.fingerprint, Ledger(destination)).todo
+        rows = [row | made | {"waveform": np.ones((44100, 2), np.int16)} for row in rows_of(todo)]
+        records = [row for one in rows for row in delivery(destination)(table_of([one], SOUND)).to_pylist()]
+        assert [row["state"] for row in records] == ["done"] * len(records)
+        return [output["name"] for row in records for output in row["outputs"]]
+
+    assert score(limit=1) == ["a.mkv", "a.wav", "a.json"]
+    assert score() == ["a.mov", "a.mov.wav", "a.mov.json", "a.mp4", "a.mp4.wav", "a.mp4.json"]
+    ffmpeg("-i", video, "-c", "copy", source / "a.mkv")
+    assert score() == ["a.mkv.mkv", "a.mkv.wav", "a.mkv.json"]
+    assert score() == []
