@@ -14,6 +14,7 @@ from tests.support.command_line import invoke
 
 HEAVY = {"torch", "ray", "pyarrow", "numpy", "open_clip", "stable_audio_tools", "scipy", "cv2"}
 EXPERIMENTS = {
+    "first-soundtrack",
     "ablation", "samplers", "precision", "decode-cost", "resume", "pack-dataset", "plot-results", "plot-losses",
 }  # fmt: skip
 
