@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from pipeline.storage.errors import StorageError, translate_errors
-from pipeline.storage.storage import COPY_LIMIT, Output, Staged, Storage
+from pipeline.storage.staging import COPY_LIMIT, Output, Staged
+from pipeline.storage.storage import Storage
 
 log = logging.getLogger(__name__)
 

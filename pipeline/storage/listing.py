@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
-from pipeline.storage.errors import printable
+from pipeline.storage.errors import printable, translate_errors
+from pipeline.storage.location import Location
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +31,7 @@ class Entry:
     modified: datetime
 
 
-def list_folder(root: str, hidden: bool) -> Iterator[Entry]:
+def list_folder(location: Location, hidden: bool) -> Iterator[Entry]:
     """Yields the files below a local folder; nothing if there is no such folder.
 
     Folders that are symbolic links are not entered; a warning names them.
@@ -39,38 +40,42 @@ def list_folder(root: str, hidden: bool) -> Iterator[Entry]:
         hidden: whether to enter folders whose names start with a dot.
 
     Raises:
-        OSError: a folder cannot be read.
+        StorageError: a folder cannot be read.
     """
 
     def fail(error: OSError) -> None:
         if not isinstance(error, FileNotFoundError):
             raise error
 
-    for folder, folders, names in os.walk(root, onerror=fail):
-        folders[:] = [f for f in folders if hidden or not f.startswith(".")]
-        for linked in (f for f in folders if os.path.islink(os.path.join(folder, f))):
-            where = printable(os.path.join(folder, linked))
-            log.warning("%s is a linked folder and is not entered; name it as a source of its own", where)
-        for name in names:
-            yield from _local_entry(root, os.path.join(folder, name))
+    with translate_errors(location.url):
+        for folder, folders, names in os.walk(location.root, onerror=fail):
+            folders[:] = [f for f in folders if hidden or not f.startswith(".")]
+            for linked in (f for f in folders if os.path.islink(os.path.join(folder, f))):
+                where = printable(os.path.join(folder, linked))
+                log.warning("%s is a linked folder and is not entered; name it as a source of its own", where)
+            for name in names:
+                yield from _local_entry(location.root, os.path.join(folder, name))
 
 
-def list_bucket(client: Any, root: str, path: str) -> Iterator[Entry]:
-    """Returns the objects below `path` of a bucket, with names below `root`; none if there is no such prefix.
+def list_bucket(location: Location, path: str, client: Any) -> Iterator[Entry]:
+    """Returns the objects below a path, with names below the location's root; none if there is no such prefix.
 
     Args:
+        location: the bucket, with or without a prefix.
+        path: the bucket and a prefix: the location's root or a folder below it.
         client: the bucket's `pyarrow.fs` client.
 
     Raises:
-        OSError: the bucket cannot be listed.
+        StorageError: the bucket cannot be listed.
     """
     from pyarrow.fs import FileSelector
 
-    try:
-        found = client.get_file_info(FileSelector(path, recursive=True))
-    except FileNotFoundError:  # a missing prefix; FileSelector's allow_not_found would hide a missing bucket too
-        found = []
-    skip = len(root) + 1
+    with translate_errors(location.url):
+        try:
+            found = client.get_file_info(FileSelector(path, recursive=True))
+        except FileNotFoundError:  # a missing prefix; FileSelector's allow_not_found would hide a missing bucket too
+            found = []
+    skip = len(location.root) + 1
     return (Entry(info.path[skip:], info.size, info.mtime) for info in found if info.is_file)
 
 

@@ -8,6 +8,8 @@ from urllib.parse import unquote, urlsplit
 
 from pipeline.storage.errors import StorageError
 
+WORK = ".diff-v2m"
+"""Our own folder below a destination."""
 SCHEMES = ("s3", "gs", "file")
 MAX_NAME_BYTES, MAX_PATH_BYTES = 255, 4095
 """Longest name of a file on a local disk, and longest path."""

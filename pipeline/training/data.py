@@ -148,10 +148,8 @@ def load_into_ray(config: TrainConfig, dataset: Dataset) -> list[Any]:
     names = [dataset.storage.uri(shard.name) for shard in dataset.shards]
     options: dict[str, Any] = {}
     if not dataset.storage.local:
-        from pipeline.storage.clients import connect
-
         names = [name.split("://", 1)[1] for name in names]
-        options["filesystem"] = connect(dataset.storage.scheme, dataset.storage.root)
+        options["filesystem"] = dataset.storage.client
     read = ray.data.read_parquet(names, columns=columns_of(config), **options)
     return list(read.materialize().to_arrow_refs())
 

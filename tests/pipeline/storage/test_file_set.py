@@ -6,9 +6,12 @@ from pathlib import Path
 
 import pytest
 
+from pipeline.storage import staging
 from pipeline.storage.errors import StorageError
 from pipeline.storage.file_set import deliver_set
-from pipeline.storage.storage import Staged, Storage
+from pipeline.storage.location import Location
+from pipeline.storage.staging import Staged
+from pipeline.storage.storage import Storage
 from tests.support.s3 import Bucket
 from tests.support.stored_files import stored_files
 
@@ -64,16 +67,16 @@ def test_a_move_that_breaks_after_its_copy_is_taken_back(
     """In a bucket a move is a copy and a deletion."""
     storage = Storage.open(f"{bucket.url}/out")
     storage.write(NAMES[0], b"old")
-    whole, breaks = Storage._rename, [broken]
+    whole, breaks = staging.rename, [broken]
 
-    def copy_only(self: Storage, temporary: str, name: str) -> None:
+    def copy_only(location: Location, temporary: str, name: str) -> None:
         if name in breaks:
             breaks.remove(name)
-            self._fs.copy_file(self._path(temporary), self._path(name))
+            location.client.copy_file(location.path(temporary), location.path(name))
             raise StorageError("Unreachable", "the connection broke")
-        whole(self, temporary, name)
+        whole(location, temporary, name)
 
-    monkeypatch.setattr(Storage, "_rename", copy_only)
+    monkeypatch.setattr(staging, "rename", copy_only)
     with pytest.raises(StorageError, match="connection broke"):
         deliver_set(storage, files)
     left = {name: size for name, size in stored_files(storage).items() if not name.endswith("/")}  # marks of folders
@@ -85,13 +88,13 @@ def test_an_answer_that_is_lost_after_a_move_is_no_failure(
     bucket: Bucket, files: list[tuple[Path, str]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     storage = Storage.open(f"{bucket.url}/out")
-    whole = Storage._rename
+    whole = staging.rename
 
-    def lose_answer(self: Storage, temporary: str, name: str) -> None:
-        whole(self, temporary, name)
+    def lose_answer(location: Location, temporary: str, name: str) -> None:
+        whole(location, temporary, name)
         raise StorageError("NotFound", "no such file")
 
-    monkeypatch.setattr(Storage, "_rename", lose_answer)
+    monkeypatch.setattr(staging, "rename", lose_answer)
     assert len(deliver_set(storage, files)) == 3
     assert stored_files(storage) == dict(zip(NAMES, (3, 6, 9), strict=True))
 

@@ -9,14 +9,14 @@ from typing import Any
 
 import pytest
 
-from pipeline.storage import storage as storage_module
+from pipeline.storage import staging
 from pipeline.storage.paths import temporary_name
 from pipeline.storage.storage import Storage, StorageError
 
 
 def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     name = temporary_name()
-    monkeypatch.setattr(storage_module, "temporary_name", lambda: name)
+    monkeypatch.setattr(staging, "temporary_name", lambda: name)
     os.symlink("/dev/full", tmp_path / name)
     with pytest.raises(StorageError, match="disk is full; free some space") as caught:
         Storage.open(tmp_path).write("a.mp4", b"x" * 100_000)

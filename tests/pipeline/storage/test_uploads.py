@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
 
-from pipeline.storage import storage as storage_module
+from pipeline.storage import staging
 from pipeline.storage.file_set import deliver_set
-from pipeline.storage.paths import temporary_name
+from pipeline.storage.location import Location
+from pipeline.storage.paths import WORK, temporary_name
 from pipeline.storage.storage import Storage, StorageError
 from tests.support.s3 import Bucket
 from tests.support.stored_files import stored_files
@@ -18,8 +19,8 @@ pytestmark = pytest.mark.usefixtures("no_waits")
 
 
 def test_a_sweep_removes_temporary_files_and_nothing_else(storage: Storage) -> None:
-    folder = storage_module.WORK if not storage.local else "a"
-    kept = {name: len(name) for name in ("a/b.mp4", f"{storage_module.WORK}/x.json", "a/.diff-v2m-12.tmp")}
+    folder = WORK if not storage.local else "a"
+    kept = {name: len(name) for name in ("a/b.mp4", f"{WORK}/x.json", "a/.diff-v2m-12.tmp")}
     for name in (*kept, f"{folder}/.diff-v2m-{'0' * 32}.tmp", f"{folder}/.diff-v2m-{'f' * 32}.tmp"):
         storage.write(name, name.encode())
     assert storage.sweep() == 2
@@ -29,8 +30,12 @@ def test_a_sweep_removes_temporary_files_and_nothing_else(storage: Storage) -> N
 
 def test_an_upload_that_arrives_changed_is_no_output(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     """The size is right, a byte is not."""
-    whole = Storage._upload
-    monkeypatch.setattr(Storage, "_upload", lambda self, name, chunks: whole(self, name, (b"wrong",)) and "0" * 64)
+    whole = staging.upload
+
+    def change(location: Location, name: str, chunks: Iterable[bytes]) -> str:
+        return whole(location, name, (b"wrong",)) and "0" * 64
+
+    monkeypatch.setattr(staging, "upload", change)
     with pytest.raises(StorageError, match="other bytes arrived than were sent") as caught:
         storage.write("a.bin", b"right")
     assert caught.value.transient
@@ -39,7 +44,7 @@ def test_an_upload_that_arrives_changed_is_no_output(storage: Storage, monkeypat
 
 def test_an_upload_that_arrives_short_is_no_output(storage: Storage, monkeypatch: pytest.MonkeyPatch) -> None:
     storage.write("a.mp4", b"whole")
-    monkeypatch.setattr(storage_module, "_read_chunks", lambda path: iter([b"half"]))
+    monkeypatch.setattr(staging, "read_chunks", lambda path: iter([b"half"]))
     with pytest.raises(StorageError, match="4 of") as caught:
         deliver_set(storage, [(__file__, "a.mp4")])
     assert caught.value.kind == "CutShort"
@@ -56,7 +61,7 @@ def test_a_source_that_breaks_while_it_is_read_leaves_nothing(
         raise KeyboardInterrupt
 
     storage.write("other", b"x")
-    monkeypatch.setattr(storage_module, "_read_chunks", breaks)
+    monkeypatch.setattr(staging, "read_chunks", breaks)
     with pytest.raises(KeyboardInterrupt):
         deliver_set(storage, [(__file__, "a.mp4")])
     assert stored_files(storage) == {"other": 1}
@@ -86,7 +91,7 @@ def test_an_upload_that_breaks_is_ended(bucket: Bucket, monkeypatch: pytest.Monk
         begun.extend(upload["Key"] for upload in uploads)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(storage_module, "_read_chunks", breaks)
+    monkeypatch.setattr(staging, "read_chunks", breaks)
     with pytest.raises(KeyboardInterrupt):
         deliver_set(place, [(__file__, "a.mp4")])
     assert len(begun) == 1
