@@ -38,9 +38,7 @@ def exit_on_error(
     """
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(message)s")
     try:
-        for floor in FLOORS:
-            logging.getLogger(floor).setLevel(verbosity.log_level)
-        with quietly(verbosity.quiet):
+        with quietly(verbosity.quiet), _own_log_level(verbosity.log_level):
             yield
     except (typer.Exit, typer.Abort):
         raise
@@ -54,3 +52,17 @@ def exit_on_error(
         logging.getLogger(__name__).error("this is an internal error", exc_info=error)
         typer.echo(f"error: {error}", err=True)
         raise typer.Exit(INTERNAL_ERROR) from None
+
+
+@contextmanager
+def _own_log_level(level: int) -> Iterator[None]:
+    """Sets the level of our own loggers within the block."""
+    loggers = [logging.getLogger(floor) for floor in FLOORS]
+    before = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(level)
+    try:
+        yield
+    finally:
+        for logger, old in zip(loggers, before, strict=True):
+            logger.setLevel(old)
