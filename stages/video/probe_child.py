@@ -66,7 +66,7 @@ def describe(path: str, formats: str, max_pixels: int, is_whole: bool) -> dict[s
         }
         if pictures:
             stream = pictures[0]
-            found["video"] = _describe_picture(stream, max_pixels)
+            found["video"] = _describe_picture(stream)
             found["video"] |= _end_of_picture(container, stream, start, is_declared, is_whole)
             found["video"]["rotation"] = _rotation(container, stream, max_pixels)
         return found
@@ -91,20 +91,26 @@ def _describe_stream(stream: Any) -> dict[str, Any]:
     }
 
 
-def _describe_picture(stream: Any, max_pixels: int) -> dict[str, Any]:
+def _describe_picture(stream: Any) -> dict[str, Any]:
     rates = [float(rate) for rate in (stream.average_rate, stream.base_rate) if rate]
+    width, height = _size(stream)
     shape = stream.sample_aspect_ratio
     return {
         "index": stream.index,
         "codec": stream.codec_context.name if stream.codec_context is not None else None,
-        "width": stream.width or 0,
-        "height": stream.height or 0,
+        "width": width,
+        "height": height,
         "pixel_shape": float(shape) if shape else 1.0,
         # Some containers declare the rate of their fine clock as the mean rate. The base rate is then the true one.
         "rate": min(rates, default=0.0),
         "tick": float(stream.time_base or 0),
-        "too_large": (stream.width or 0) * (stream.height or 0) > max_pixels,
     }
+
+
+def _size(stream: Any) -> tuple[int, int]:
+    """Returns width and height in pixels as stored; 0 where the codec is unknown."""
+    context = stream.codec_context
+    return (context.width or 0, context.height or 0) if context is not None else (0, 0)
 
 
 def _end_of_picture(container: Any, stream: Any, start: float, is_declared: bool, is_whole: bool) -> dict[str, Any]:
@@ -218,7 +224,8 @@ def _rotation(container: Any, stream: Any, max_pixels: int) -> int:
     """Returns the degrees by which a player turns the first frame; 0 where no frame can be decoded."""
     import av
 
-    if stream.codec_context is None or (stream.width or 0) * (stream.height or 0) > max_pixels:
+    width, height = _size(stream)
+    if not 0 < width * height <= max_pixels:
         return 0
     try:
         container.seek(container.start_time or 0, backward=True)

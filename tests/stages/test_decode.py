@@ -317,7 +317,7 @@ class TestBadInput:
 
     def test_memory(self, tmp_path: Path):
         path = write_video(tmp_path / "a.mp4", [gray(90, 2560, 1440)] * 15)
-        fails(path, "DecodeMemory", memory=280 << 20)
+        fails(path, "DecodeMemory", memory=240 << 20)
 
     def test_too_large(self, film: Path, tmp_path: Path):
         fails(film, "TooLarge", max_pixels=WIDTH * HEIGHT - 1)
