@@ -241,6 +241,21 @@ def locked(destination: Storage) -> Iterator[RunLock]:
         lock.release()
 
 
+def check_lock(destination: Storage, name: str) -> None:
+    """Checks that a run still has its lock. Its workers ask: they may live on for a moment after it was killed.
+
+    Args:
+        destination: the storage that the run works in.
+        name: name of the run's lock.
+
+    Raises:
+        RunLockError: the lock was given back, or another run has removed it.
+        StorageError: the destination cannot be reached.
+    """
+    if _below(destination, LOCKS).size(name) is None:
+        raise RunLockError(f"{destination.url} is no longer this run's: the run ended, or another one took its place")
+
+
 def lock_records(destination: Storage) -> dict[str, LockRecord]:
     """Returns the records of runs that hold a destination's lock and are not known to be dead, by name.
 

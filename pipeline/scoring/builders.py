@@ -34,6 +34,7 @@ class BuildContext:
         rows: rows of a batch.
         destination: storage that takes the outputs and the ledger.
         attempts: number of earlier attempts at each item, by item id.
+        lock: name of the run's lock on the destination; None if nothing is locked.
     """
 
     settings: RunSettings
@@ -41,6 +42,7 @@ class BuildContext:
     rows: int
     destination: Storage
     attempts: Mapping[str, int]
+    lock: str | None = None
 
     @property
     def device(self) -> str:
@@ -90,4 +92,5 @@ def build_decode_audio(context: BuildContext) -> Callable[[], DecodeAudio]:
 
 def build_delivery(context: BuildContext) -> Callable[[], Delivery]:
     sample_rate = context.settings.model.config.lengths.sample_rate
-    return partial(Delivery, DeliverySettings(context.destination, context.settings, sample_rate, context.attempts))
+    settings = DeliverySettings(context.destination, context.settings, sample_rate, context.attempts, lock=context.lock)
+    return partial(Delivery, settings)

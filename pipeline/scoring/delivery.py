@@ -12,6 +12,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from pipeline.destination.ledger import DONE, FAILED, SCHEMA, Ledger
+from pipeline.destination.run_lock import check_lock
 from pipeline.scoring.settings import RunSettings
 from pipeline.storage.file_set import deliver_set
 from pipeline.storage.storage import Storage, StorageError, localize
@@ -29,12 +30,15 @@ class DeliverySettings:
         run: settings of the run.
         sample_rate: samples of the music per second.
         attempts: number of earlier attempts at each item that failed before, by item id.
+        lock: name of the run's lock. A worker that outlives its run writes nothing into the next one's work. If left
+            out, nothing is locked.
     """
 
     destination: Storage
     run: RunSettings
     sample_rate: int
     attempts: Mapping[str, int] = field(default_factory=dict)
+    lock: str | None = None
 
 
 class Delivery:
@@ -43,6 +47,7 @@ class Delivery:
     It takes a table of `SOUND` and returns the ledger rows that it wrote.
 
     Raises:
+        RunLockError: the run is over, or another one has taken its place.
         StorageError: an error of a kind that every other video would meet as well (`stages.error_kinds`), such as a
             destination that refuses to be written, or a full disk of the worker.
     """
@@ -61,7 +66,9 @@ class Delivery:
             mux = Mux(MuxSettings(Path(scratch), self.settings.sample_rate, run.to_dict()), localize)
             rows = rows_of(MUXED.check(mux(table)))
             _raise_fatal_error(rows)
+            self._check_lock()
             records = [self._record(row, started) for row in rows]
+        self._check_lock()
         self.ledger.append(records)
         return pa.Table.from_pylist(records, SCHEMA)
 
@@ -74,6 +81,10 @@ class Delivery:
             for row in rows.select(["fingerprint", "item_id", "attempt"]).to_pylist()
         ]
         return rows.filter(pa.array(is_ours, pa.bool_()))
+
+    def _check_lock(self) -> None:
+        if self.settings.lock is not None:
+            check_lock(self.settings.destination, self.settings.lock)
 
     def _record(self, row: Row, started: datetime) -> Row:
         """Delivers a row's files unless it failed before, and returns its ledger row."""

@@ -145,9 +145,9 @@ def _score_once(
     broken, todo = work.todo.filter(pc.invert(readable)), work.todo.filter(readable)
     listener.begin(todo.num_rows)
     if broken.num_rows:  # a file that cannot even be opened needs no worker
-        record = Delivery(DeliverySettings(destination, settings, 0, work.attempts))
+        record = Delivery(DeliverySettings(destination, settings, 0, work.attempts, lock=lock.name))
         yield from record(table_of(rows_of(broken), SOUND)).to_pylist()
     if todo.num_rows:
-        for table in score_stream(todo, settings, destination, listener, work.attempts):
+        for table in score_stream(todo, settings, destination, listener, work.attempts, lock.name):
             lock.check()
             yield from table.to_pylist()

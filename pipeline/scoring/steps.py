@@ -106,7 +106,11 @@ def scoring_layout(machine: Machine, model: ModelSource, gpus: float | None = No
 
 
 def scoring_steps(
-    settings: RunSettings, destination: Storage, layout: Layout, attempts: Mapping[str, int] | None = None
+    settings: RunSettings,
+    destination: Storage,
+    layout: Layout,
+    attempts: Mapping[str, int] | None = None,
+    lock: str | None = None,
 ) -> dict[str, Step]:
     """Returns the steps of scoring on a machine, by the stages' names.
 
@@ -115,12 +119,13 @@ def scoring_steps(
         destination: storage that takes the outputs and the ledger.
         layout: workers of each stage.
         attempts: number of earlier attempts at each item, by item id.
+        lock: name of the run's lock on the destination; None if nothing is locked.
     """
     steps = {}
     for spec in SCORING_STAGES:
         pool = layout[spec.name]
         rows = spec.gpu_rows if pool.num_gpus else 1
-        context = BuildContext(settings, pool, rows, destination, attempts or {})
+        context = BuildContext(settings, pool, rows, destination, attempts or {}, lock)
         steps[spec.name] = Step(spec.build(context), rows, pool)
     return steps
 
@@ -131,6 +136,7 @@ def score_stream(
     destination: Storage,
     listener: ProgressListener,
     attempts: Mapping[str, int],
+    lock: str,
 ) -> Iterator[pa.Table]:
     """Takes the rows of a manifest through all stages on the connected cluster, and yields their ledger rows.
 
@@ -140,10 +146,11 @@ def score_stream(
         destination: storage that takes the outputs and the ledger.
         listener: receives the progress.
         attempts: number of earlier attempts at each item, by item id.
+        lock: name of the run's lock on the destination.
 
     Raises:
         RunError: the workers cannot go on.
         StorageError: the destination takes nothing any more.
     """
     layout = scoring_layout(machine_of_cluster(), settings.model)
-    yield from run_steps(todo, scoring_steps(settings, destination, layout, attempts), listener)
+    yield from run_steps(todo, scoring_steps(settings, destination, layout, attempts, lock), listener)

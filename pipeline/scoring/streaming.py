@@ -15,6 +15,7 @@ import pyarrow as pa
 from pipeline.background import run_every
 from pipeline.cluster.resources import Pool
 from pipeline.cluster.session import RunError
+from pipeline.destination.run_lock import RunLockError
 from pipeline.scoring.progress import ProgressListener, ProgressTracker, RunProgress
 from pipeline.scoring.workers import StageWorker
 from pipeline.storage.errors import StorageError
@@ -94,6 +95,7 @@ def run_steps(todo: pa.Table, steps: Mapping[str, Step], listener: ProgressListe
     Raises:
         RunError: the workers cannot go on.
         StorageError: a step's storage takes nothing any more.
+        RunLockError: another run has taken this one's place at the destination.
     """
     import ray
     from ray.data.exceptions import ExecutionTimeoutError
@@ -112,7 +114,7 @@ def run_steps(todo: pa.Table, steps: Mapping[str, Step], listener: ProgressListe
                 "need; what is done is kept, start the run again"
             ) from None
         except ray.exceptions.RayError as error:
-            if isinstance(cause := _root_cause(error), StorageError):
+            if isinstance(cause := _root_cause(error), StorageError | RunLockError):
                 raise cause from error
             reason = (str(error).strip() or type(error).__name__).splitlines()[-1].strip()[:200]
             raise RunError(f"a worker failed: {reason}; what is done is kept, start the run again") from error

@@ -14,10 +14,12 @@ import pytest
 import soundfile
 
 from pipeline.destination.ledger import Ledger
+from pipeline.destination.run_lock import RunLock, RunLockError
 from pipeline.discovery import discover
 from pipeline.scoring.delivery import Delivery, DeliverySettings
 from pipeline.scoring.resume import remaining_work
 from pipeline.scoring.settings import RunSettings
+from pipeline.storage.staging import Output, Staged
 from pipeline.storage.storage import Storage, StorageError
 from stages.contracts import SOUND, Row, rows_of, table_of
 from tests.support.rows import common
@@ -101,6 +103,33 @@ def test_a_destination_that_takes_nothing_stops_the_run(
     with pytest.raises(StorageError, match="nothing goes here"):
         step(table)
     assert Ledger(destination).table().num_rows == 0
+
+
+@pytest.mark.parametrize("ended", ["before the delivery", "during the delivery"])
+def test_a_worker_that_outlives_its_run_records_nothing(
+    table: pa.Table, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, ended: str
+) -> None:
+    """The run was killed and the next one has taken its place; it removes what the worker is just writing."""
+    destination = Storage.open(tmp_path / "out")
+    lock = RunLock(destination)
+    lock.acquire()
+    step = Delivery(DeliverySettings(destination, RunSettings(seed=5), 44100, lock=lock.name))
+    assert step(table).num_rows == 2
+    if ended == "before the delivery":
+        lock.release()
+    else:
+        place = Storage.place
+
+        def place_after_the_end(storage: Storage, staged: Staged) -> Output:
+            lock.release()
+            storage.sweep()
+            return place(storage, staged)
+
+        monkeypatch.setattr(Storage, "place", place_after_the_end)
+    before = {file.name: file.modified for file in destination.files(hidden=True) if "claims" not in file.name}
+    with pytest.raises(RunLockError, match="no longer this run's"):
+        step(table)
+    assert {file.name: file.modified for file in destination.files(hidden=True)} == before
 
 
 @pytest.mark.parametrize("stage", ["decode", "mux"])

@@ -59,11 +59,17 @@ class Noise(Stage):
 
 
 def without_networks(
-    settings: RunSettings, destination: Storage, layout: Layout, attempts: Mapping[str, int], *, scoring_steps: Any
+    settings: RunSettings,
+    destination: Storage,
+    layout: Layout,
+    attempts: Mapping[str, int],
+    lock: str,
+    *,
+    scoring_steps: Any,
 ) -> dict[str, Step]:
     """Steps whose stages have workers of their own, as on a cluster, also where this machine would need only one."""
     layout = Machine.here().layout(STAGE_SHARES, large_model=True)
-    steps = scoring_steps(settings, destination, layout, attempts)
+    steps = scoring_steps(settings, destination, layout, attempts, lock)
     return {"decode": steps["decode"], "sound": Step(Noise, 1, layout["sound"]), "mux": steps["mux"]}
 
 
