@@ -35,6 +35,7 @@ MEDIA = pa.struct(
         ("codec", pa.string()),  # codec of the video stream
         ("has_audio", pa.bool_()),
         ("created", pa.string()),  # date and time of creation; null where the file declares none
+        ("stores_times", pa.bool_()),  # whether the container stores when each frame is shown
         ("hides_frames", pa.bool_()),  # whether an edit list hides some of the frames
         ("frames_lost", pa.int32()),  # frames that could not be read
         ("seconds_held", pa.float64()),  # seconds in which an earlier frame is shown in their place

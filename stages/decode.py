@@ -72,7 +72,13 @@ def decode(path: Path, settings: DecodeSettings, info: MediaInfo | None = None) 
             Pipe(reader.color_pixels.extend) as color,
         ):
             arguments = decode_command(
-                path, settings, times=times.url, motion=motion.url, clip=clip.url, color=color.url
+                path,
+                settings,
+                stores_times=info.stores_times,
+                times=times.url,
+                motion=motion.url,
+                clip=clip.url,
+                color=color.url,
             )
             # Times stand before the frames, so that the time of a frame is known when the frame comes.
             result = run_ffmpeg(arguments, limits, [times, motion, clip, color])

@@ -17,6 +17,9 @@ from stages.video.edit_list import end_picture_at
 from stages.video.ffmpeg import media_input, run_ffmpeg
 from stages.video.source_file import Localize, local_path
 
+REORDERED = ("h264", "hevc")
+"""Codecs whose packets tell the order in which frames are shown only to ffmpeg's filter `dts2pts`."""
+
 
 @dataclass(frozen=True)
 class MuxSettings:
@@ -100,6 +103,7 @@ class Mux(Stage):
             f=container.muxer,
             map_metadata=0,
             **created,
+            **({} if media.get("stores_times", True) else _times_of_frames(media["codec"], row["duration"])),
             **container.options,
         )
         limits = Limits(self.settings.deadline + row["duration"], self.settings.memory)
@@ -132,6 +136,16 @@ class Mux(Stage):
             "levels": peak_levels(row["waveform"]),
             "seconds": {stage: round(seconds, 3) for stage, seconds in row["seconds"].items()},
         }
+
+
+def _times_of_frames(codec: str, duration: float) -> dict[str, str]:
+    """Returns options of ffmpeg that give each packet the time at which its frame is shown, the first 0.
+
+    ffmpeg's `dts2pts` does not find the time of the frame that is shown last, so it is computed from the end.
+    """
+    reorder = "setts=pts=NOPTS,dts2pts," if codec in REORDERED else ""
+    times = rf"pts=if(eq(PTS\,NOPTS)\,{duration:.6f}/TB-DURATION\,PTS-STARTPTS):dts=DTS-STARTPTS"
+    return {"bsf:v": f"{reorder}setts={times}"}
 
 
 def peak_levels(waveform: Any, parts: int = 240) -> list[int]:

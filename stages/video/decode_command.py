@@ -18,11 +18,14 @@ FIRST_OF_SECOND = f"isnan(prev_selected_t)+gte(t+{TICK:.6f},floor(prev_selected_
 
 
 def decode_command(
-    path: Path, settings: DecodeSettings, *, times: str, motion: str, clip: str, color: str
+    path: Path, settings: DecodeSettings, *, stores_times: bool, times: str, motion: str, clip: str, color: str
 ) -> list[str]:
     """Returns ffmpeg's arguments: one input, one graph, and an output for each of the four urls.
 
     Args:
+        path: the video.
+        settings: settings for reading videos.
+        stores_times: whether the container stores when each frame is shown; if not, the first is shown at 0.
         times: gets a line for every frame (stream 0 of this output), every packet of the video stream (stream 1) and
             every packet of all streams (the rest).
         motion: gets every frame as a small BGR frame.
@@ -32,7 +35,8 @@ def decode_command(
     import ffmpeg
 
     source = media_input(str(path), threads=settings.threads, max_pixels=settings.max_pixels)
-    every, some = (branch := source["V:0"].filter_multi_output("split"))[0], branch[1]
+    shown = source["V:0"] if stores_times else source["V:0"].filter("setpts", "PTS-STARTPTS")
+    every, some = (branch := shown.filter_multi_output("split"))[0], branch[1]
     small = every.filter("scale", *MOTION_SIZE, flags="fast_bilinear").filter("format", "bgr24")
     small = small.filter_multi_output("split")
     # The last frame is repeated at least up to the next whole second, so that a second that begins after it has one.

@@ -19,7 +19,7 @@ COLOR_SIZE = 150  # side of the frames for the color histogram, in pixels
 MOTION_SIZE = (160, 90)  # width and height of the frames for cuts and differences, whose cost is that of their area
 MOST_FRAMES = 1_000_000  # frames of a video: half an hour at more than 500 per second
 KEY, HIDDEN = 1, 4  # flags of packets: a key frame, and a frame that an edit list hides
-NO_PTS = -(1 << 63)  # timestamp of a packet that has none
+NO_TIME = -(1 << 63)  # timestamp of a packet that has none
 Pixels = npt.NDArray[np.uint8]
 
 
@@ -72,7 +72,9 @@ class FrameReader:
                 stream, base = line[4:].split(b":")
                 self._time_bases[int(stream)] = Fraction(base.strip().decode())
             elif line and not line.startswith(b"#"):
-                number, _, pts, duration = (int(field) for field in line.split(b",", 4)[:4])
+                number, dts, pts, duration = (int(field) for field in line.split(b",", 4)[:4])
+                if number and (pts == NO_TIME or not self.info.stores_times):
+                    pts = dts
                 flags = line.partition(b"F=0x")[2]
                 self._add_packet(number, pts, duration, int(flags.split(b",")[0], 16) if flags else KEY)
 
@@ -85,7 +87,7 @@ class FrameReader:
             if stream == 1 and not flags & HIDDEN:
                 self.video_end = max(self.video_end, time + length)
                 # What comes before the first key frame can be shown by no decoder.
-                if pts != NO_PTS and (self.packet_times or flags & KEY):
+                if pts != NO_TIME and (self.packet_times or flags & KEY):
                     self.packet_times.append(time)
             return
         if time > self._longest:
@@ -146,6 +148,7 @@ class FrameReader:
                 "codec": video.codec,
                 "has_audio": self.info.has_audio,
                 "created": self.info.created,
+                "stores_times": self.info.stores_times,
                 "hides_frames": video.hidden != "none",
                 "frames_lost": self._damage.frames_lost,
                 "seconds_held": self._damage.seconds_held,

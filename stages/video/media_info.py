@@ -7,6 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+WITHOUT_TIMES = ("avi", "mpegvideo")
+"""Containers that count frames in the order of decoding and do not store when each is shown."""
 LEAST_DURATION = 1e-3
 """Seconds below which the declared duration of a last frame is a mere tick of the clock and says nothing."""
 MOST_HELD = 1.0
@@ -78,6 +80,11 @@ class MediaInfo:
     def has_audio(self) -> bool:
         """Whether there is an audio stream."""
         return any(stream.kind == "audio" for stream in self.others)
+
+    @property
+    def stores_times(self) -> bool:
+        """Whether the container stores when each frame is shown. If not, the first one is shown at 0."""
+        return self.container not in WITHOUT_TIMES
 
     @property
     def left_behind(self) -> list[str]:

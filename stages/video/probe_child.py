@@ -20,6 +20,8 @@ TAIL = 5.0
 LARGEST_JUMP = 10.0
 """Seconds by which the clock of a transport or program stream may jump before ffmpeg closes the jump
 (its `dts_delta_threshold`)."""
+WITHOUT_TIMES = ("avi", "mpegvideo")
+"""Containers that count frames in the order of decoding and do not store when each is shown (`media_info`)."""
 MOST_PACKETS = 2_000_000
 """Packets that are read at most; a longer video has no known end before it is decoded."""
 
@@ -140,7 +142,7 @@ def _tail(container: Any, stream: Any) -> Iterator[tuple[int, int, bool]]:
     import av
 
     for number, packet in enumerate(container.demux(stream)):
-        yield from _times(packet)
+        yield from _times(packet, container)
         if number >= 100:
             break
     first = container.start_time or 0
@@ -151,7 +153,7 @@ def _tail(container: Any, stream: Any) -> Iterator[tuple[int, int, bool]]:
         container.seek(max(target, first), backward=True)
     except av.error.FFmpegError:
         return
-    yield from (times for packet in _packets(container, stream) for times in _times(packet))
+    yield from (times for packet in _packets(container, stream) for times in _times(packet, container))
 
 
 def _all_packets(container: Any, stream: Any, clock_jumps: bool) -> Iterator[tuple[int, int, bool]]:
@@ -169,7 +171,7 @@ def _all_packets(container: Any, stream: Any, clock_jumps: bool) -> Iterator[tup
             if expected is not None and abs(packet.dts + shift - expected) > largest:
                 shift = expected - packet.dts
             expected = packet.dts + shift + (packet.duration or 0)
-        yield from ((pts + shift, length, hidden) for pts, length, hidden in _times(packet))
+        yield from ((pts + shift, length, hidden) for pts, length, hidden in _times(packet, container))
 
 
 def _packets(container: Any, stream: Any) -> Iterator[Any]:
@@ -184,9 +186,10 @@ def _packets(container: Any, stream: Any) -> Iterator[Any]:
             continue
 
 
-def _times(packet: Any) -> Iterator[tuple[int, int, bool]]:
+def _times(packet: Any, container: Any) -> Iterator[tuple[int, int, bool]]:
     """Yields a packet's time, its duration, and whether an edit list hides it; nothing of an empty packet."""
-    time = packet.pts if packet.pts is not None else packet.dts
+    is_stored = packet.pts is not None and container.format.name not in WITHOUT_TIMES
+    time = packet.pts if is_stored else packet.dts
     if time is not None and packet.size:
         yield time, packet.duration or 0, packet.is_discard
 

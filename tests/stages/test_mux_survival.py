@@ -16,6 +16,7 @@ from stages.mux import Mux, MuxSettings
 from stages.video.containers import CONTAINERS
 from stages.video.decode_settings import DecodeSettings
 from stages.video.ffmpeg import ffmpeg_binary
+from stages.video.probe import probe
 from tests.support.awkward_videos import head_hidden, starts_late, tail_hidden
 from tests.support.rows import common, sound_columns
 from tests.support.videos import SMALL, ffmpeg
@@ -147,3 +148,26 @@ def test_a_picture_that_starts_after_the_sound_keeps_its_place(tmp_path: Path) -
     assert row["duration"] == pytest.approx(2.52, abs=0.001)
     assert shown(video) == shown(late)
     assert shown(video)[0].startswith("520 ")
+
+
+@pytest.mark.parametrize(
+    ("name", "coding"),
+    [
+        ("a.avi", ("-c:v", "mpeg4", "-bf", "2")),
+        ("b.avi", ("-c:v", "libx264", "-pix_fmt", "yuv420p", "-x264-params", "bframes=2:b-adapt=0")),
+        ("c.avi", ("-c:v", "libx264", "-pix_fmt", "yuv420p", "-x264-params", "bframes=5:b-pyramid=normal")),
+        ("d.avi", ("-c:v", "libx264", "-pix_fmt", "yuv420p", "-bf", "0")),
+        ("e.m2v", ("-c:v", "mpeg2video", "-bf", "2")),
+    ],
+)
+def test_frames_that_are_only_counted_are_shown_from_0_on(tmp_path: Path, name: str, coding: tuple[str, ...]) -> None:
+    """An AVI file has its frames in the order of decoding, without the times at which they are shown."""
+    source = tmp_path / name
+    ffmpeg("-f", "lavfi", "-i", "mandelbrot=size=128x72:rate=25", "-frames:v", "53", *coding, source)
+    row, video = scored(source, tmp_path / "out")
+    assert probe(source).duration == pytest.approx(53 / 25, abs=1e-6)
+    assert row["duration"] == pytest.approx(53 / 25, abs=1e-6)
+    assert row["media"]["frames_lost"] == 0
+    before, after = ([line.split() for line in shown(path)] for path in (source, video))
+    assert [checksum for _, checksum in after] == [checksum for _, checksum in before]
+    assert [int(time) for time, _ in after] == [40 * number for number in range(53)]

@@ -34,7 +34,14 @@ def common(name: str, duration: float | None = None, **values: Any) -> Row:
 
 def media(**values: Any) -> Row:
     """Returns the description of a small video, with some other values."""
-    whole = {"created": None, "hides_frames": False, "frames_lost": 0, "seconds_held": 0.0, "left_behind": []}
+    whole = {
+        "created": None,
+        "stores_times": True,
+        "hides_frames": False,
+        "frames_lost": 0,
+        "seconds_held": 0.0,
+        "left_behind": [],
+    }
     return {"width": 64, "height": 48, "fps": 25.0, "codec": "h264", "has_audio": False, **whole, **values}
 
 
