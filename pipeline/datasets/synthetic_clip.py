@@ -12,12 +12,14 @@ from pathlib import Path
 
 import numpy as np
 
-from models.synthetic import FPS, Film, compose, edit, frames, render
+from models.synthetic import FPS, Film, direct, edit, frames
+from models.synthetic.music.soundfont.riff import Soundfont
+from pipeline.datasets.synthetic_music import SAMPLE_RATE, band_outline, make_music
 from pipeline.datasets.synthetic_truth import CorpusError, clip_name, part_path, truth
 from stages.contracts import Row
 from stages.video.ffmpeg import FLAGS, ffmpeg_binary
 
-WIDTH, HEIGHT, SAMPLE_RATE = 256, 144, 44100
+WIDTH, HEIGHT = 256, 144
 _DEADLINE = 120.0  # seconds that ffmpeg may take to end after its last frame
 _FRAMES_PER_WRITE = 10
 
@@ -26,25 +28,32 @@ class ClipFailed(CorpusError):
     """ffmpeg did not write a clip."""
 
 
-def write_clip(seed: int, seconds: float, folder: str | os.PathLike[str]) -> Row:
+def write_clip(seed: int, seconds: float, folder: str | os.PathLike[str], font: Soundfont | None = None) -> Row:
     """Writes one clip, H.264 and AAC in MP4, first under a temporary name; a seed always gives the same bytes.
+
+    Args:
+        seed: seed of the clip.
+        seconds: its length.
+        folder: takes the file.
+        font: plays the music; oscillators do if left out.
 
     Returns:
         The clip's row of `TRUTH`.
 
     Raises:
         ClipFailed: ffmpeg failed; the message has its last error.
+        SoundfontError: the soundfont cannot be played.
     """
     target = Path(folder) / clip_name(seed)
     part = part_path(target)
-    piece = compose(seed, seconds)
-    film = edit(piece, seed)
+    piece, music = make_music(seed, seconds, font)
+    film = direct(piece, seed, band_outline) if font else edit(piece, seed)
     with tempfile.TemporaryDirectory(prefix="diff-v2m-clip-") as scratch:
         sound = Path(scratch) / "sound.wav"
-        _write_wav(sound, render(piece, SAMPLE_RATE))
+        _write_wav(sound, music)
         _encode(_raw_frames(film), sound, part, Path(scratch) / "log")
     part.replace(target)
-    return truth(piece, film)
+    return truth(piece, film, font.name if font else "")
 
 
 def _raw_frames(film: Film) -> Iterator[bytes]:

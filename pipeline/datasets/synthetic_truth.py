@@ -10,15 +10,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from models.errors import UserError
-from models.synthetic import Film, Piece, held_out, scene_captions
+from models.synthetic import Film, Outline, held_out, scene_captions
 from models.synthetic.film.captions import caption
 from stages.contracts import Row
 
 TABLE = "truth.parquet"
-VERSION_KEY, VERSION = b"diff-v2m-corpus", b"1"
-"""Version of what a seed composes. Every change that makes other clips raises it; older clips are then made anew."""
+VERSION_KEY, VERSION = b"diff-v2m-corpus", b"2"
+"""Version of clips and table. Every change that makes others raises it; older clips are then made anew."""
 
-_TIMES = pa.list_(pa.float64())
+_TIMES = _CURVE = pa.list_(pa.float64())
 SECTION = pa.struct(
     [
         ("name", pa.string()),
@@ -26,6 +26,13 @@ SECTION = pa.struct(
         ("stop", pa.float64()),
         ("density", pa.float64()),
         ("loudness", pa.float64()),
+        ("style", pa.string()),
+        ("tempo", pa.float64()),
+        ("key", pa.int32()),
+        ("mode", pa.string()),
+        ("mood", pa.string()),  # happy, tense, calm, sad or neutral
+        ("valence", pa.float64()),
+        ("arousal", pa.float64()),
     ]
 )
 SCENE = pa.struct(
@@ -33,7 +40,10 @@ SCENE = pa.struct(
         ("start", pa.float64()),
         ("stop", pa.float64()),
         ("kind", pa.string()),
+        ("beside", pa.string()),  # kind of the picture in the right half; empty if there is one picture
         ("motion", pa.string()),
+        ("transition", pa.string()),  # cut, jump, dissolve or fade
+        ("transition_seconds", pa.float64()),
         ("speed", pa.float64()),
         ("warmth", pa.float64()),
         ("caption", pa.string()),
@@ -46,7 +56,10 @@ TRUTH = pa.schema(
         ("held_out", pa.bool_()),
         ("duration", pa.float64()),
         ("related", pa.bool_()),  # false if the picture was edited to another piece
-        ("style", pa.string()),
+        ("soundfont", pa.string()),  # file and hash of the soundfont that played; empty for oscillators
+        ("style", pa.string()),  # of the first section, as are meter, tempo, key and mode
+        ("instruments", pa.list_(pa.string())),
+        ("meter", pa.string()),
         ("tempo", pa.float64()),  # beats per minute
         ("key", pa.int32()),  # pitch class, 0 is C
         ("mode", pa.string()),
@@ -58,9 +71,12 @@ TRUTH = pa.schema(
         ("accents", _TIMES),
         ("accent_strengths", _TIMES),
         ("sections", pa.list_(SECTION)),
+        ("valence", _CURVE),  # in the middle of each second, 0..1, as are the next two
+        ("arousal", _CURVE),
+        ("intensity", _CURVE),
         ("film_warmth", pa.float64()),  # warmth of the picture: that of the music where they are related
         ("film_energy", pa.float64()),
-        ("cuts", _TIMES),
+        ("cuts", _TIMES),  # of scenes that begin at once
         ("flashes", _TIMES),
         ("pulses", _TIMES),
         ("caption", pa.string()),
@@ -78,15 +94,18 @@ def clip_name(seed: int) -> str:
     return f"clip_{seed:06d}.mp4"
 
 
-def truth(piece: Piece, film: Film) -> Row:
-    """Returns the row of `TRUTH` for a clip."""
+def truth(piece: Outline, film: Film, soundfont: str = "") -> Row:
+    """Returns the row of `TRUTH` for a clip whose music a soundfont played, or oscillators."""
     return {
         "seed": piece.seed,
         "file": clip_name(piece.seed),
         "held_out": held_out(piece.seed),
         "duration": piece.duration,
         "related": film.related,
+        "soundfont": soundfont,
         "style": piece.style,
+        "instruments": list(piece.instruments),
+        "meter": piece.meter,
         "tempo": piece.tempo,
         "key": piece.key,
         "mode": piece.mode,
@@ -98,6 +117,9 @@ def truth(piece: Piece, film: Film) -> Row:
         "accents": [accent.time for accent in piece.accents],
         "accent_strengths": [accent.strength for accent in piece.accents],
         "sections": [{name: getattr(section, name) for name in SECTION.names} for section in piece.sections],
+        "valence": piece.per_second("valence"),
+        "arousal": piece.per_second("arousal"),
+        "intensity": list(piece.intensity),
         "film_warmth": film.warmth,
         "film_energy": film.energy,
         "cuts": list(film.cuts),
@@ -105,7 +127,8 @@ def truth(piece: Piece, film: Film) -> Row:
         "pulses": [time for time, _ in film.pulses],
         "caption": caption(film),
         "scenes": [
-            {name: getattr(scene, name) for name in SCENE.names if name != "caption"} | {"caption": words}
+            {name: getattr(scene, name) for name in SCENE.names if name not in ("caption", "beside")}
+            | {"caption": words, "beside": scene.beside.kind if scene.beside else ""}
             for scene, words in zip(film.scenes, scene_captions(film), strict=True)
         ],
     }

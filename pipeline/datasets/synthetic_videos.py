@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from pathlib import Path
 
@@ -12,7 +12,9 @@ import pyarrow as pa
 
 from models.progress import ProgressCallback
 from models.synthetic import HELD_OUT, held_out
+from models.synthetic.music.soundfont.riff import Soundfont
 from pipeline.datasets.synthetic_clip import write_clip
+from pipeline.datasets.synthetic_music import soundfont_of
 from pipeline.datasets.synthetic_truth import CorpusError, read_truth, truth_table, write_truth
 from stages.contracts import Row
 
@@ -30,6 +32,7 @@ def make_corpus(
     seconds: float = 24.0,
     workers: int | None = None,
     on_progress: ProgressCallback | None = None,
+    soundfonts: Sequence[Soundfont] = (),
 ) -> pa.Table:
     """Writes the clips of seeds `seed` to `seed + clips - 1` and their truth; clips that are there already are kept.
 
@@ -41,6 +44,7 @@ def make_corpus(
         seconds: length of each clip.
         workers: number of processes; one for each core if left out.
         on_progress: called after each new clip; kept clips count as done.
+        soundfonts: play the music, see `soundfont_of`; oscillators do if there are none.
 
     Returns:
         The table in `truth.parquet`, in rising order of the seeds.
@@ -48,6 +52,7 @@ def make_corpus(
     Raises:
         SeedRange: some of the seeds, or of the folder's clips, are for training and some held out.
         CorpusError: the folder cannot be used, or a clip cannot be written.
+        SoundfontError: a soundfont cannot be played.
         ValueError: there is nothing to make.
     """
     if clips < 1 or seed < 0 or seconds < 2:
@@ -67,15 +72,19 @@ def make_corpus(
         kinds = ("for training", "held out")
         here, new = kinds[not held_out(seed)], kinds[held_out(seed)]
         raise SeedRange(f"{root} holds clips {here}, seeds from {seed} on are {new}: choose another folder")
-    missing = [s for s in wanted if s not in rows or rows[s]["duration"] != seconds]
-    # A row must never stand beside a clip of another length, so it is removed before the clip is made anew.
+    fonts = {s: soundfont_of(s, soundfonts) for s in wanted}
+    sounds = {s: font.name if font else "" for s, font in fonts.items()}
+    missing = [
+        s for s in wanted if s not in rows or (rows[s]["duration"], rows[s]["soundfont"]) != (seconds, sounds[s])
+    ]
+    # A row must never stand beside a clip that it does not describe, so it is removed before the clip is made anew.
     outdated = [s for s in missing if s in rows]
     rows = {s: row for s, row in rows.items() if s not in missing}
     if outdated:
         write_truth(root, rows)
     table = truth_table(rows)
     try:
-        for count, row in enumerate(_write_clips(missing, seconds, root, workers), 1):
+        for count, row in enumerate(_write_clips([(s, fonts[s]) for s in missing], seconds, root, workers), 1):
             rows[row["seed"]] = row
             if count % _SAVE_EVERY == 0:
                 write_truth(root, rows)
@@ -87,16 +96,18 @@ def make_corpus(
     return table
 
 
-def _write_clips(seeds: list[int], seconds: float, root: Path, workers: int | None) -> Iterator[Row]:
+def _write_clips(
+    clips: list[tuple[int, Soundfont | None]], seconds: float, root: Path, workers: int | None
+) -> Iterator[Row]:
     """Writes clips in several processes and yields their rows, in the order in which the clips are finished."""
-    count = min(workers or _usable_cores(), len(seeds))
+    count = min(workers or _usable_cores(), len(clips))
     if count <= 1:
-        for seed in seeds:
-            yield write_clip(seed, seconds, root)
+        for seed, font in clips:
+            yield write_clip(seed, seconds, root, font)
         return
     # Spawned, not forked: the caller may have threads.
     with ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn")) as pool:
-        tasks = [pool.submit(write_clip, seed, seconds, root) for seed in seeds]
+        tasks = [pool.submit(write_clip, seed, seconds, root, font) for seed, font in clips]
         try:
             for task in as_completed(tasks):
                 yield task.result()

@@ -45,6 +45,12 @@ _KINDS = {
     "rings": ("rings or a spiral", "concentric rings", "a swirling spiral"),
     "rays": ("rays of light", "a fan of rays", "rotating rays"),
     "tiles": ("a mosaic of tiles", "glowing tiles", "colored squares"),
+    "surface": ("a rough surface", "stone or wood close up", "a natural texture"),
+    "landscape": ("hills under a cloudy sky", "a mountain landscape", "a wide valley"),
+    "road": ("a road to the horizon", "a drive along a road", "a street rushing by"),
+    "lights": ("city lights out of focus", "blurred lights at night", "glowing lights"),
+    "face": ("a face", "a person who speaks", "a portrait"),
+    "title": ("a title", "large letters", "words on the screen"),
 }
 
 
@@ -103,5 +109,9 @@ def _mood(warmth: float, energy: float, rng: np.random.Generator) -> str:
 
 
 def _camera(motion: str) -> str:
+    if motion == "handheld":
+        return "the camera is held by hand"
     verb, direction = motion.split()
+    if verb == "push":
+        return "the camera pushes in"
     return f"the camera {'pans' if verb == 'pan' else 'zooms'} {direction}"

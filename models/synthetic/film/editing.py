@@ -1,4 +1,4 @@
-"""Editing a film to a piece of music: most cuts lie on accents, motion follows loudness, and colors follow the mood."""
+"""Editing a film to a piece of oscillators: cuts lie on accents, motion and colors follow loudness and mood."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ import itertools
 import numpy as np
 
 from models.synthetic.film.palette import palette
-from models.synthetic.film.picture import KINDS, painter
+from models.synthetic.film.picture import PLAIN_KINDS, painter
 from models.synthetic.film.plan import FPS, MOTIONS, Film, Scene
 from models.synthetic.music.compose import compose
-from models.synthetic.music.piece import Piece
+from models.synthetic.music.piece import Outline
 from models.synthetic.rng import stream
 
 UNRELATED = 0.12
@@ -20,21 +20,21 @@ _CLEAR = 40.0  # content difference across a cut that is aimed at; cut detectors
 _SMALL = (64, 36)  # width and height of the pictures that are compared
 
 
-def edit(piece: Piece, seed: int) -> Film:
+def edit(piece: Outline, seed: int) -> Film:
     """Returns the film of a piece; for some seeds it is edited to another piece and has the mood of that one."""
     rng = stream(seed, "film")
     related = bool(rng.random() >= UNRELATED)
     guide = piece if related else compose((1 << 32) + seed, piece.duration)
     cuts = _cuts(guide, rng)
-    bounds = [0.0, *cuts, _on_frame(piece.duration)]
+    bounds = [0.0, *cuts, on_frame(piece.duration)]
     scenes: list[Scene] = []
     for start, stop in itertools.pairwise(bounds):
         scenes.append(_next_scene(scenes[-1] if scenes else None, start, stop, guide, rng))
     cut_times = set(cuts)
-    accents = [_on_frame(a.time) for a in guide.accents]
+    accents = [on_frame(a.time) for a in guide.accents]
     flashes = tuple((t, 1.0) for t in accents if rng.random() < (0.15 if t in cut_times else 0.4))
     energetic = guide.mood.energy > 0.5
-    pulses = {_on_frame(t): round(0.3 + 0.4 * guide.mood.energy, 3) for t in guide.beats} if energetic else {}
+    pulses = {on_frame(t): round(0.3 + 0.4 * guide.mood.energy, 3) for t in guide.beats} if energetic else {}
     pulses |= {t: 1.0 for t in accents if energetic or rng.random() < 0.3}
     mood = guide.mood
     return Film(
@@ -42,17 +42,17 @@ def edit(piece: Piece, seed: int) -> Film:
     )
 
 
-def _on_frame(time: float) -> float:
+def on_frame(time: float) -> float:
     """Returns the time of the nearest frame."""
     return round(time * FPS) / FPS
 
 
-def _cuts(guide: Piece, rng: np.random.Generator) -> list[float]:
+def _cuts(guide: Outline, rng: np.random.Generator) -> list[float]:
     """Returns cuts on about two thirds of the accents, and for every four of them one on a downbeat or anywhere."""
     cuts: list[float] = []
 
     def add(time: float) -> bool:
-        cut = _on_frame(time)
+        cut = on_frame(time)
         is_far = all(abs(cut - other) >= _GAP for other in cuts)
         if not is_far or not _GAP <= cut <= guide.duration - 0.5:
             return False
@@ -76,7 +76,7 @@ def _cuts(guide: Piece, rng: np.random.Generator) -> list[float]:
     return sorted(cuts)
 
 
-def _next_scene(before: Scene | None, start: float, stop: float, guide: Piece, rng: np.random.Generator) -> Scene:
+def _next_scene(before: Scene | None, start: float, stop: float, guide: Outline, rng: np.random.Generator) -> Scene:
     """Returns a random scene that differs clearly from the one before, or the one of 12 that differs most."""
     section = guide.section_at((start + stop) / 2)
     pace = 0.25 + 0.9 * guide.mood.energy
@@ -86,7 +86,7 @@ def _next_scene(before: Scene | None, start: float, stop: float, guide: Piece, r
     for _ in range(12):
         spread = 0.05 if guide.mood.label else 0.18
         warmth = round(float(np.clip(guide.mood.warmth + rng.normal(0, spread), 0, 1)), 3)
-        kinds = [k for k in KINDS if before is None or k != before.kind]
+        kinds = [k for k in PLAIN_KINDS if before is None or k != before.kind]
         kind = kinds[int(rng.integers(len(kinds)))]
         motion = MOTIONS[int(rng.integers(len(MOTIONS)))]
         colors = palette(warmth, rng)

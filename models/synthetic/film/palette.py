@@ -37,6 +37,29 @@ def palette(warmth: float, rng: np.random.Generator) -> tuple[Color, ...]:
     return tuple(_rgb(h, s * (1.0 if i == 0 else gray), v) for i, (h, s, v) in enumerate(shades))
 
 
+def muted(colors: tuple[Color, ...], saturation: float) -> tuple[Color, ...]:
+    """Returns colors whose saturation is multiplied by a factor, as light and film stock do in recorded pictures."""
+    result = []
+    for color in colors:
+        hue, strength, value = colorsys.rgb_to_hsv(*(c / 255 for c in color))
+        result.append(_rgb(hue, strength * saturation, value))
+    return tuple(result)
+
+
+def portrait(colors: tuple[Color, ...], rng: np.random.Generator) -> tuple[Color, ...]:
+    """Returns the palette of a portrait: the first of some colors, then hair, the shade of skin, skin, and white."""
+    dark = float(rng.uniform(0.35, 0.95))
+    hue, light = float(rng.uniform(0.03, 0.085)), max(colorsys.rgb_to_hsv(*(c / 255 for c in colors[0]))[2], 0.35)
+    shade = 0.55 + 0.45 * light  # people in dark scenes are darker
+    return (
+        colors[0],
+        _rgb(hue, 0.5, 0.22 * shade),
+        _rgb(hue, 0.55, 0.62 * dark * shade),
+        _rgb(hue, 0.42, dark * shade),
+        _rgb(hue, 0.06, shade),
+    )
+
+
 def ramp(colors: tuple[Color, ...]) -> npt.NDArray[np.float32]:
     """Returns a color for each palette index, [256, 3], 0..255, interpolated between the colors at `STOPS`."""
     points = np.array(colors, np.float64)

@@ -8,6 +8,9 @@ from models.synthetic.film.palette import Color
 
 FPS = 25.0
 MOTIONS = ("still", "pan left", "pan right", "pan up", "pan down", "zoom in", "zoom out")
+MORE_MOTIONS = (*MOTIONS, "handheld", "push in")
+TRANSITIONS = ("cut", "jump", "dissolve", "fade")
+"""How a scene begins: at once, at once with the same thing seen otherwise, out of the one before, or out of black."""
 
 
 @dataclass(frozen=True)
@@ -19,9 +22,14 @@ class Scene:
         kind: what is drawn, a key of `models.synthetic.film.picture.KINDS`.
         palette: five colors from background to highlight.
         warmth: warmth of the colors, 0..1.
-        motion: motion of the camera, one of `MOTIONS`.
+        motion: motion of the camera, one of `MORE_MOTIONS`.
         speed: factor of all motion.
         seed: seed of the pattern.
+        transition: how the scene begins, one of `TRANSITIONS`.
+        transition_seconds: how long that takes, from `start` on.
+        skip: seconds of the pattern's motion that are left out before the scene, after a jump.
+        zoom: size of what is seen beside the usual one; larger is nearer.
+        beside: another scene that is shown in the right half of the picture.
     """
 
     start: float
@@ -32,6 +40,11 @@ class Scene:
     motion: str
     speed: float
     seed: int
+    transition: str = "cut"
+    transition_seconds: float = 0.0
+    skip: float = 0.0
+    zoom: float = 1.0
+    beside: Scene | None = None
 
 
 @dataclass(frozen=True)
@@ -45,6 +58,8 @@ class Film:
         energy, warmth: mood of the film, 0..1 each.
         scenes: scenes without gaps.
         flashes, pulses: (time, strength) of moments at which the picture brightens, or brightens and swells.
+        opening, closing: seconds in which the film comes out of black and goes back.
+        grain: deviation of the noise of the film stock, of 255.
     """
 
     seed: int
@@ -55,11 +70,14 @@ class Film:
     scenes: tuple[Scene, ...]
     flashes: tuple[tuple[float, float], ...]
     pulses: tuple[tuple[float, float], ...]
+    opening: float = 0.0
+    closing: float = 0.0
+    grain: float = 0.0
 
     @property
     def cuts(self) -> tuple[float, ...]:
-        """Times at which the first frame of a new scene is shown."""
-        return tuple(scene.start for scene in self.scenes[1:])
+        """Times at which the first frame of a new scene is shown at once, without a dissolve or fade."""
+        return tuple(scene.start for scene in self.scenes[1:] if scene.transition in ("cut", "jump"))
 
     def scene_at(self, time: float) -> Scene:
         """Returns the scene at a time."""

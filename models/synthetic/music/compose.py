@@ -65,21 +65,29 @@ def compose(seed: int, seconds: float) -> Piece:
         chord = parts.Bar(0.0, 1.0, _bar_chords(chords, index, two_per_bar), 1.0).chord_at(min(step, STEPS - 1))
         notes += _stab(accent, chord, key, style, beat)
         hits += [Hit(accent.time, drum, accent.strength) for drum in ("boom", "crash")]
+    sections = tuple(_described(s, style.name, tempo, key, mode, mood) for s in sections)
+    played = sorted(_inside(notes, seconds), key=lambda n: (n.onset, n.instrument, n.pitch))
+    strokes = sorted((h for h in hits if 0.02 <= h.onset < seconds - 0.1), key=lambda h: (h.onset, h.drum))
     return Piece(
-        seed,
-        seconds,
-        style.name,
-        style.kit,
-        tempo,
-        key,
-        mode,
-        mood,
-        sections,
-        beats,
-        downbeats,
-        accents,
-        tuple(sorted(_inside(notes, seconds), key=lambda n: (n.onset, n.instrument, n.pitch))),
-        tuple(sorted((h for h in hits if 0.02 <= h.onset < seconds - 0.1), key=lambda h: (h.onset, h.drum))),
+        seed=seed,
+        duration=seconds,
+        style=style.name,
+        meter="4/4",
+        tempo=tempo,
+        key=key,
+        mode=mode,
+        mood=mood,
+        sections=sections,
+        beats=beats,
+        downbeats=downbeats,
+        accents=accents,
+        instruments=tuple(
+            sorted({n.instrument.removeprefix("stab:") for n in played} | ({"drums"} if hits else set()))
+        ),
+        intensity=_intensity(sections, mood, seconds),
+        kit=style.kit,
+        notes=tuple(played),
+        hits=tuple(strokes),
     )
 
 
@@ -122,11 +130,26 @@ def _sections(first: float, bar: float, seconds: float, rng: np.random.Generator
         stop = start + length
         if seconds - stop < bar:  # the last section takes an incomplete bar too
             stop = max(stop, seconds)
-        sections.append(Section(name, start, stop, *_SECTIONS[name]))
+        sections.append(Section(name, start, stop, *_SECTIONS[name], "", 0.0, 0, "", 0.0, 0.0))
         start = stop
     sections[-1] = replace(sections[-1], stop=seconds)
     sections[0] = replace(sections[0], start=0.0)
     return tuple(sections)
+
+
+def _described(section: Section, style: str, tempo: float, key: int, mode: str, mood: Mood) -> Section:
+    """Returns a section with style, tempo, key and mood."""
+    arousal = round(mood.energy * (0.4 + 0.6 * section.density * section.loudness), 4)
+    return replace(
+        section, style=style, tempo=tempo, key=key, mode=mode, valence=round(mood.warmth, 4), arousal=arousal
+    )
+
+
+def _intensity(sections: tuple[Section, ...], mood: Mood, seconds: float) -> tuple[float, ...]:
+    """Returns the intensity of each second."""
+    times = [second + 0.5 for second in range(int(np.ceil(seconds)))]
+    now = [next((s for s in reversed(sections) if s.start <= t), sections[0]) for t in times]
+    return tuple(round((0.4 + 0.6 * mood.energy) * s.density * s.loudness, 4) for s in now)
 
 
 def _accents(

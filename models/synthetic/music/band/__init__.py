@@ -1,0 +1,1 @@
+"""A band that composes, arranges and performs pieces in many styles, for instruments of General MIDI."""
