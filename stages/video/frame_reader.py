@@ -72,13 +72,13 @@ class FrameReader:
                 stream, base = line[4:].split(b":")
                 self._time_bases[int(stream)] = Fraction(base.strip().decode())
             elif line and not line.startswith(b"#"):
-                number, dts, pts, duration = (int(field) for field in line.split(b",", 4)[:4])
-                if number and (pts == NO_TIME or not self.info.stores_times):
+                number, dts, pts, duration, size = (int(field) for field in line.split(b",", 5)[:5])
+                if number and not self.info.stores_times:
                     pts = dts
                 flags = line.partition(b"F=0x")[2]
-                self._add_packet(number, pts, duration, int(flags.split(b",")[0], 16) if flags else KEY)
+                self._add_packet(number, pts, duration, size, int(flags.split(b",")[0], 16) if flags else KEY)
 
-    def _add_packet(self, stream: int, pts: int, duration: int, flags: int) -> None:
+    def _add_packet(self, stream: int, pts: int, duration: int, size: int, flags: int) -> None:
         """Takes the times of one frame (stream 0) or one packet (the other streams)."""
         base = self._time_bases[stream]
         time, length = (value * base.numerator / base.denominator for value in (pts, duration))
@@ -86,8 +86,8 @@ class FrameReader:
             self.file_end = max(self.file_end, time + length)
             if stream == 1 and not flags & HIDDEN:
                 self.video_end = max(self.video_end, time + length)
-                # What comes before the first key frame can be shown by no decoder.
-                if pts != NO_TIME and (self.packet_times or flags & KEY):
+                # What comes before the first key frame can be shown by no decoder, and an empty packet has no frame.
+                if size and pts != NO_TIME and (self.packet_times or flags & KEY):
                     self.packet_times.append(time)
             return
         if time > self._longest:

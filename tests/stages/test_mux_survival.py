@@ -171,3 +171,21 @@ def test_frames_that_are_only_counted_are_shown_from_0_on(tmp_path: Path, name: 
     before, after = ([line.split() for line in shown(path)] for path in (source, video))
     assert [checksum for _, checksum in after] == [checksum for _, checksum in before]
     assert [int(time) for time, _ in after] == [40 * number for number in range(53)]
+
+
+def test_an_empty_packet_of_an_avi_file_holds_the_frame_before(tmp_path: Path) -> None:
+    """So programs of capture write a frame that they dropped. Nothing of the file is damaged."""
+    source = tmp_path / "a.avi"
+    picture = "testsrc2=size=128x72:rate=25:duration=2,select='not(eq(n,20)+eq(n,21))'"
+    ffmpeg("-f", "lavfi", "-i", picture, "-fps_mode", "passthrough", "-c:v", "msmpeg4", source)
+    copied = subprocess.run(
+        [ffmpeg_binary(), "-v", "error", "-i", source, "-c", "copy", "-f", "framecrc", "-"],
+        capture_output=True,
+        check=True,
+    )
+    packets = [line.split(b",") for line in copied.stdout.splitlines() if not line.startswith(b"#")]
+    assert [int(packet[1]) for packet in packets if int(packet[4]) == 0] == [20, 21]
+    row, video = scored(source, tmp_path / "out")
+    assert (row["duration"], row["media"]["frames_lost"]) == (pytest.approx(2.0, abs=1e-6), 0)
+    assert shown(video) == shown(source)
+    assert len(shown(video)) == 48
