@@ -85,6 +85,7 @@ def test_ray_starts_in_a_long_folder_for_temporary_files(tmp_path: Path) -> None
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(3600)
 def test_starts_under_load(capsys: pytest.CaptureFixture[str]) -> None:
     """20 starts while 8 processes keep the processors busy; prints how many succeeded, and how long they took."""
     code = (
