@@ -61,9 +61,25 @@ def use_utf8() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
+def open_standard_streams() -> None:
+    """Opens standard input, output and error on nothing where they are closed, as by `>&-` in a job of cron.
+
+    Otherwise the next files that are opened would take their numbers, and be written into by whatever prints.
+    """
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)
+            os.set_inheritable(number, True)
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(number, "w" if number else "r", closefd=False))  # noqa: SIM115
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command `diff-v2m`. A process that is terminated ends as one that is interrupted: in good order."""
     if arguments is None:
+        open_standard_streams()
         use_utf8()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     app(arguments)

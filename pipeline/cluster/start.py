@@ -118,7 +118,7 @@ def undisturbed() -> Iterator[None]:
     """
     import ray
 
-    folder, stderr, set_handler = os.getcwd(), os.dup(2), ray._private.utils.set_sigterm_handler
+    folder, stderr, set_handler = current_folder(), os.dup(2), ray._private.utils.set_sigterm_handler
     sigterm_handler = signal.getsignal(signal.SIGTERM)
     try:
         os.chdir(PACKAGE_FOLDER)
@@ -132,7 +132,16 @@ def undisturbed() -> Iterator[None]:
         ray._private.utils.set_sigterm_handler = set_handler
         if threading.current_thread() is threading.main_thread():
             signal.signal(signal.SIGTERM, sigterm_handler)  # in place of the one that Ray's native part installs
-        os.chdir(folder)
+        if folder is not None:
+            os.chdir(folder)
+
+
+def current_folder() -> str | None:
+    """Returns the current folder; None if somebody has removed it, which no absolute path needs to care about."""
+    try:
+        return os.getcwd()
+    except FileNotFoundError:
+        return None
 
 
 @contextmanager

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ import pyarrow as pa
 from pipeline.background import run_every
 from pipeline.cluster.resources import Pool
 from pipeline.cluster.session import RunError
+from pipeline.cluster.start import current_folder
 from pipeline.destination.run_lock import RunLockError
 from pipeline.scoring.progress import ProgressListener, ProgressTracker, RunProgress
 from pipeline.scoring.workers import StageWorker
@@ -142,7 +142,7 @@ def _dataset(todo: pa.Table, steps: Mapping[str, Step], tracker: Any) -> Any:
                 "builds": {name: step.build for name, step in group.steps.items()},
                 "tracker": tracker,
                 "workers": workers,
-                "folder": os.getcwd(),
+                "folder": current_folder(),
             },
             batch_size=group.batch,
             batch_format="pyarrow",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 import typer
@@ -33,6 +34,22 @@ def test_help_imports_nothing_heavy() -> None:
     code = "import sys, jobs.cli; print(' '.join(sorted({m.split('.')[0] for m in sys.modules})))"
     modules = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert HEAVY & set(modules) == set()
+
+
+def test_closed_standard_streams_are_nothing(tmp_path: Path) -> None:
+    """What is printed does not go into the first file that is opened."""
+    file = tmp_path / "file"
+    code = (
+        "import os, sys\n"
+        "from jobs.cli import open_standard_streams\n"
+        "open_standard_streams()\n"
+        f"with open({str(file)!r}, 'w') as file:\n"
+        "    file.write(str(file.fileno() > 2))\n"
+        "    print('out'); print('error', file=sys.stderr); os.write(2, b'low')\n"
+        "    file.write(repr(sys.stdin.read()))\n"
+    )
+    subprocess.run(["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-c", code], check=True)
+    assert file.read_text() == "True''"
 
 
 def test_help_answers_soon() -> None:

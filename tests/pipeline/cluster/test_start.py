@@ -84,6 +84,16 @@ def test_ray_starts_in_a_long_folder_for_temporary_files(tmp_path: Path) -> None
     assert result.stdout.strip() == "1", result.stderr[-2000:]
 
 
+def test_a_current_folder_that_was_removed_does_not_matter(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    folder = tmp_path / "gone"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    folder.rmdir()
+    assert start.current_folder() is None
+    with start.undisturbed():
+        assert start.current_folder() == str(start.PACKAGE_FOLDER)
+
+
 @pytest.mark.slow
 @pytest.mark.timeout(3600)
 def test_starts_under_load(capsys: pytest.CaptureFixture[str]) -> None:
