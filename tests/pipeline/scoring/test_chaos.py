@@ -111,7 +111,7 @@ def test_200_clips_and_30_kills(behind: Bucket, faults: Faults, where: str, tmp_
     source, out = write_clips(tmp_path / "in", 200), {"disk": str(tmp_path / "out"), "bucket": f"{behind.url}/out"}
     with raylets() as cluster:
         expected = undisturbed(cluster, source, tmp_path)
-        hand, outcome = chaos(cluster, source, out[where], tmp_path / "log", every=15, kills=36)
+        hand, outcome = chaos(cluster, source, out[where], tmp_path / "log", every=10, kills=36)
     show([("calm", None, expected, None), (where, hand, outcome, faults if where == "bucket" else None)])
     check(outcome, expected, 200)
     assert not leftovers(behind, tmp_path)
