@@ -32,6 +32,26 @@ if TYPE_CHECKING:
     from pipeline.scoring.settings import RunSettings
 
 
+def parse_loudness(text: str | float | None) -> float | None:
+    """The loudness in LUFS that a number or the name of a preset stands for; None for `none`.
+
+    Raises:
+        typer.BadParameter: it is neither.
+    """
+    from models.mixing.settings import LOUDEST, LOUDNESS_PRESETS, QUIETEST
+
+    if text is None or text == "none":
+        return None
+    try:
+        loudness = LOUDNESS_PRESETS[text] if text in LOUDNESS_PRESETS else float(text)
+    except ValueError:
+        names = ", ".join(LOUDNESS_PRESETS)
+        raise typer.BadParameter(f"expected a number of LUFS such as -14, {names} or none, got {text}") from None
+    if not QUIETEST <= loudness <= LOUDEST:
+        raise typer.BadParameter(f"expected {QUIETEST:g} to {LOUDEST:g} LUFS, got {loudness:g}")
+    return loudness
+
+
 @dataclass(frozen=True, kw_only=True)
 class ModelOptions:
     """Options that choose a model and how it samples."""
@@ -79,18 +99,28 @@ class ScoreOptions(ModelOptions):
     ] = 0.1
     limit: Limit = None
     address: Address = None
+    loudness: Annotated[
+        float | None,
+        typer.Option(
+            parser=parse_loudness,
+            metavar="LUFS",
+            help="Loudness in LUFS, or youtube, spotify, ebu or atsc; none: as released, the peak at full scale.",
+        ),
+    ] = None
     force: Annotated[
         bool, typer.Option("--force", help="Mix with music of other settings in the same destination.")
     ] = False
 
     def settings(self) -> RunSettings:
+        from models.mixing.settings import MixingSettings
         from models.precision import check_compiler
 
         settings = super().settings()
         if self.compiled and self.address is None:  # a cluster's workers look for a compiler themselves
             check_compiler()
         sampling = replace(settings.sampling, precision=self.precision.value, compiled=self.compiled)
-        return replace(settings, seed=self.seed, sampling=sampling, max_lost=self.max_lost)
+        mixing = MixingSettings(loudness=self.loudness)
+        return replace(settings, seed=self.seed, sampling=sampling, mixing=mixing, max_lost=self.max_lost)
 
 
 def default_clip_weights(model: ModelSource) -> str | Path:

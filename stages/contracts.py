@@ -42,6 +42,14 @@ MEDIA = pa.struct(
         ("left_behind", pa.list_(pa.string())),  # kinds of streams that the scored video does not take along
     ]
 )
+LOUDNESS = pa.struct(
+    [
+        ("loudness", pa.float64()),  # integrated loudness in LUFS; null where nothing can be heard
+        ("true_peak", pa.float64()),  # dBTP; null for silence
+        ("gain", pa.float64()),  # decibels by which the sound was raised
+        ("limited", pa.float64()),  # decibels by which the limiter lowered the highest peak
+    ]
+)
 OUTPUT = pa.struct([("name", pa.string()), ("path", pa.string()), ("size", pa.int64()), ("sha256", pa.string())])
 
 COMMON: dict[str, pa.DataType] = {
@@ -149,6 +157,15 @@ SOUND = Contract(
         "cuts": tensor(pa.float64()),
         "rhythm": tensor(pa.float32()),
         "waveform": tensor(pa.int16()),  # [samples, channels]
+    },
+    512 * MIB,
+)
+MIXED = Contract(
+    "mixed",
+    SOUND.columns
+    | {
+        "sample_rate": pa.int32(),  # samples of `waveform` per second
+        "loudness": LOUDNESS,  # levels of the sound that the scored video has
     },
     512 * MIB,
 )

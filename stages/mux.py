@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from stages.base import ItemError, Stage
-from stages.contracts import MUXED, SOUND, Row
+from stages.contracts import MIXED, MUXED, Row
 from stages.video.child_process import DeadlinePassed, Limits, MemoryExhausted
 from stages.video.containers import CONTAINERS
 from stages.video.edit_list import end_picture_at
@@ -27,14 +27,12 @@ class MuxSettings:
 
     Attributes:
         directory: folder that takes the files.
-        sample_rate: samples per second of the soundtrack.
         run_info: entries of every sidecar that describe the run: seed, fingerprint, steps and the like.
         deadline: seconds of wall time that ffmpeg may take beyond the length of the video.
         memory: bytes of address space that ffmpeg may take.
     """
 
     directory: Path
-    sample_rate: int = 44100
     run_info: dict[str, Any] = field(default_factory=dict, hash=False)
     deadline: float = 300.0
     memory: int = 4 << 30
@@ -44,7 +42,7 @@ class Mux(Stage):
     """Adds `outputs`: the scored video, its `.wav` and its `.json`, below the settings' directory."""
 
     name = "mux"
-    reads, writes = SOUND, MUXED
+    reads, writes = MIXED, MUXED
 
     def __init__(self, settings: MuxSettings, localize: Localize = local_path) -> None:
         self.settings = settings
@@ -76,7 +74,7 @@ class Mux(Stage):
         folder = self.settings.directory / row["item_id"]
         folder.mkdir(parents=True, exist_ok=True)
         video, sound, sidecar = (folder / f"scored{suffix}" for suffix in (name.suffix, ".wav", ".json"))
-        soundfile.write(sound, row["waveform"], self.settings.sample_rate, subtype="PCM_16")
+        soundfile.write(sound, row["waveform"], row["sample_rate"], subtype="PCM_16")
         with self.localize(row["uri"]) as source:
             self._mux(source, sound, video, row)
         lines = (f"{json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}" for k, v in self._sidecar(row).items())
@@ -120,7 +118,10 @@ class Mux(Stage):
             end_picture_at(video, row["duration"])
 
     def _sidecar(self, row: Row) -> dict[str, Any]:
-        """Returns the sidecar's entries: cuts in seconds, 1 or 16 rhythm values per second, levels in percent."""
+        """Returns the sidecar's entries: cuts in seconds, 1 or 16 rhythm values per second, levels in percent.
+
+        Loudness is in LUFS, the true peak in dBTP, gain and limiting are in decibels.
+        """
         odf, media = row["rhythm"].shape[2] == 1, row["media"] or {}
         return self.settings.run_info | {
             "item_id": row["item_id"],
@@ -129,11 +130,12 @@ class Mux(Stage):
             "frames_lost": media.get("frames_lost") or 0,
             "seconds_held": round(media.get("seconds_held") or 0.0, 3),
             "left_behind": media.get("left_behind") or [],
-            "sample_rate": self.settings.sample_rate,
+            "sample_rate": row["sample_rate"],
             "samples": len(row["waveform"]),
             "cuts": [round(float(cut), 3) for cut in row["cuts"]],
             "rhythm": joined_curve(row["rhythm"], row["duration"]).round(5).squeeze(1 if odf else ()).tolist(),
             "levels": peak_levels(row["waveform"]),
+            **{name: value and round(value, 2) for name, value in row["loudness"].items()},
             "seconds": {stage: round(seconds, 3) for stage, seconds in row["seconds"].items()},
         }
 

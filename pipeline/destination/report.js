@@ -75,7 +75,7 @@ function newCard(item) {
   });
   const links = newElement("span");
   for (const link of others) links.append(" ", newElement("a", { href: link, textContent: link.slice(link.lastIndexOf(".")) }));
-  const summary = `${item.duration.toFixed(1)} s, ${(item.cuts || []).length} cuts, ${item.work.toFixed(1)} s of work`;
+  const summary = `${item.duration.toFixed(1)} s, ${(item.cuts || []).length} cuts, ${item.work.toFixed(1)} s of work${item.loudness ? `, ${item.loudness}` : ""}`;
   box.append(canvas, newElement("p", { textContent: summary }), play, links);
   requestAnimationFrame(() => drawStrip(canvas, item));
   return box;

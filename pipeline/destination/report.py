@@ -225,7 +225,7 @@ def _damage_note(row: Row) -> str:
 
 
 def _strip(row: Row, destination: Storage) -> dict[str, Any]:
-    """Returns cuts (seconds), rhythm and levels (percent) of a result, from its sidecar; empty if that is unusable."""
+    """Returns cuts (seconds), rhythm, levels (percent) and loudness of a result, from its sidecar if it is usable."""
     sidecars = [o["name"] for o in row["outputs"] or () if PurePosixPath(o["name"]).suffix == ".json"]
     if row["state"] != DONE or not sidecars:
         return {}
@@ -236,9 +236,17 @@ def _strip(row: Row, destination: Storage) -> dict[str, Any]:
             float(sum(v) / len(v)) if isinstance(v, list) else float(v) for v in sidecar["rhythm"][:MAX_RHYTHM_VALUES]
         ]
         levels = [int(level) for level in sidecar["levels"]]
+        loudness = _loudness_text(sidecar.get("loudness"), sidecar.get("true_peak"))
     except (StorageError, ValueError, KeyError, TypeError, AttributeError):
         return {}
     finite = [value for value in rhythm if math.isfinite(value)] or [0.0]
     low, span = min(finite), max(finite) - min(finite) or 1.0
     percent = [round(100 * (value - low) / span) if math.isfinite(value) else 0 for value in rhythm]
-    return {"cuts": cuts, "rhythm": percent, "levels": levels}
+    return {"cuts": cuts, "rhythm": percent, "levels": levels, "loudness": loudness}
+
+
+def _loudness_text(loudness: float | None, true_peak: float | None) -> str:
+    """Returns the loudness and the true peak of a sound in words; nothing for silence, or what was never measured."""
+    if loudness is None or true_peak is None:
+        return ""
+    return f"{float(loudness):.1f} LUFS, {float(true_peak):.1f} dBTP"

@@ -42,7 +42,7 @@ def profile_stages(
     with tempfile.TemporaryDirectory(prefix="diff-v2m-") as scratch:
         steps = scoring_steps(settings, Storage.open(scratch), scoring_layout(machine, settings.model))
         chain = [steps[name].build() for name in STAGES[:-1]]
-        chain.append(Mux(MuxSettings(Path(scratch), settings.model.config.lengths.sample_rate), localize))
+        chain.append(Mux(MuxSettings(Path(scratch)), localize))
         measured = list[Row]()
         for number, table in enumerate([*videos[:1], *videos]):
             if number == 1:

@@ -19,6 +19,7 @@ from pipeline.storage.storage import Storage, localize
 from stages.decode import Decode
 from stages.decode_audio import DecodeAudio, DecodeAudioSettings
 from stages.extract_features import ExtractFeatures, ExtractFeaturesSettings
+from stages.mix import Mix, MixSettings
 from stages.predict_rhythm import PredictRhythm, PredictRhythmSettings
 from stages.sample_latents import SampleLatents, SampleLatentsSettings
 from stages.video.decode_settings import DecodeSettings
@@ -90,7 +91,10 @@ def build_decode_audio(context: BuildContext) -> Callable[[], DecodeAudio]:
     return partial(DecodeAudio, settings)
 
 
+def build_mix(context: BuildContext) -> Callable[[], Mix]:
+    return partial(Mix, MixSettings(context.settings.mixing, context.settings.model.config.lengths.sample_rate))
+
+
 def build_delivery(context: BuildContext) -> Callable[[], Delivery]:
-    sample_rate = context.settings.model.config.lengths.sample_rate
-    settings = DeliverySettings(context.destination, context.settings, sample_rate, context.attempts, lock=context.lock)
+    settings = DeliverySettings(context.destination, context.settings, context.attempts, lock=context.lock)
     return partial(Delivery, settings)

@@ -16,7 +16,7 @@ from pipeline.destination.run_lock import check_lock
 from pipeline.scoring.settings import RunSettings
 from pipeline.storage.file_set import deliver_set
 from pipeline.storage.storage import Storage, StorageError, localize
-from stages.contracts import MUXED, SOUND, Row, rows_of
+from stages.contracts import MIXED, MUXED, Row, rows_of
 from stages.error_kinds import Treatment, treatment_of
 from stages.mux import Mux, MuxSettings
 
@@ -28,7 +28,6 @@ class DeliverySettings:
     Attributes:
         destination: storage that takes the outputs and the ledger.
         run: settings of the run.
-        sample_rate: samples of the music per second.
         attempts: number of earlier attempts at each item that failed before, by item id.
         lock: name of the run's lock. A worker that outlives its run writes nothing into the next one's work. If left
             out, nothing is locked.
@@ -36,7 +35,6 @@ class DeliverySettings:
 
     destination: Storage
     run: RunSettings
-    sample_rate: int
     attempts: Mapping[str, int] = field(default_factory=dict)
     lock: str | None = None
 
@@ -44,7 +42,7 @@ class DeliverySettings:
 class Delivery:
     """Muxes each clip in a scratch folder, delivers its files, verifies them, and records the attempt.
 
-    It takes a table of `SOUND` and returns the ledger rows that it wrote.
+    It takes a table of `MIXED` and returns the ledger rows that it wrote.
 
     Raises:
         RunLockError: the run is over, or another one has taken its place.
@@ -53,7 +51,7 @@ class Delivery:
     """
 
     name = "mux"
-    reads = SOUND
+    reads = MIXED
     writes = SCHEMA
 
     def __init__(self, settings: DeliverySettings) -> None:
@@ -63,7 +61,7 @@ class Delivery:
     def __call__(self, table: pa.Table) -> pa.Table:
         started, run = datetime.now(UTC), self.settings.run
         with tempfile.TemporaryDirectory(prefix="diff-v2m-") as scratch:
-            mux = Mux(MuxSettings(Path(scratch), self.settings.sample_rate, run.to_dict()), localize)
+            mux = Mux(MuxSettings(Path(scratch), run.to_dict()), localize)
             rows = rows_of(MUXED.check(mux(table)))
             _raise_fatal_error(rows)
             self._check_lock()

@@ -21,7 +21,7 @@ from pipeline.scoring.resume import RemainingWork, remaining_work
 from pipeline.scoring.settings import RunSettings
 from pipeline.scoring.steps import score_stream
 from pipeline.storage.storage import Storage, StorageError
-from stages.contracts import MANIFEST, SOUND, Row, rows_of, table_of
+from stages.contracts import MANIFEST, MIXED, Row, rows_of, table_of
 from stages.error_kinds import is_retryable
 
 log = logging.getLogger(__name__)
@@ -145,8 +145,8 @@ def _score_once(
     broken, todo = work.todo.filter(pc.invert(readable)), work.todo.filter(readable)
     listener.begin(todo.num_rows)
     if broken.num_rows:  # a file that cannot even be opened needs no worker
-        record = Delivery(DeliverySettings(destination, settings, 0, work.attempts, lock=lock.name))
-        yield from record(table_of(rows_of(broken), SOUND)).to_pylist()
+        record = Delivery(DeliverySettings(destination, settings, work.attempts, lock=lock.name))
+        yield from record(table_of(rows_of(broken), MIXED)).to_pylist()
     if todo.num_rows:
         for table in score_stream(todo, settings, destination, listener, work.attempts, lock.name):
             lock.check()

@@ -1,4 +1,4 @@
-"""Settings of a run: everything that changes its music, the fingerprint of that, and its record on disk."""
+"""Settings of a run: everything that changes its results, the fingerprint of that, and its record on disk."""
 
 from __future__ import annotations
 
@@ -10,13 +10,14 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+from models.mixing.settings import MixingSettings
 from models.sampling.settings import SamplingSettings, sampler_of_record
 from models.weights.source import TINY, ModelSource, clip_digest
 
 
 @dataclass(frozen=True)
 class RunSettings:
-    """The settings of a run that change its music.
+    """The settings of a run that change its results.
 
     Attributes:
         model: the model that makes the music.
@@ -24,6 +25,7 @@ class RunSettings:
         seed: a number that chooses the noise, and so the music, of all videos.
         take: a second number that chooses the noise, for another version with the same seed.
         sampling: how latents are sampled; whether the network is compiled is not part of the fingerprint.
+        mixing: what becomes of the music after it is made.
         device: `auto`, `cpu` or `cuda`; not part of the fingerprint.
         max_lost: largest share of a video's time whose frames may be unreadable, 0..1; not part of the fingerprint.
     """
@@ -33,6 +35,7 @@ class RunSettings:
     seed: int = 0
     take: int = 0
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
+    mixing: MixingSettings = MixingSettings()
     device: str = "auto"
     max_lost: float = 0.1
 
@@ -42,9 +45,13 @@ class RunSettings:
         return self.sampling.with_defaults(self.model.config.sampling)
 
     @cached_property
-    def _music_settings(self) -> dict[str, Any]:
-        """The settings that change the music beside the weights, by their names on disk."""
+    def _sound_settings(self) -> dict[str, Any]:
+        """The settings that change the sound beside the weights, by their names on disk.
+
+        Those of the mix are left out if they are the defaults: so the fingerprints of older runs stay what they are.
+        """
         sampling = self.resolved_sampling
+        mixing = self.mixing.to_dict()
         return {
             "seed": self.seed,
             "take": self.take,
@@ -52,13 +59,13 @@ class RunSettings:
             "guidance": sampling.guidance,
             "sampler": sampling.recorded_sampler,
             "precision": sampling.precision,
-        }
+        } | ({"mixing": mixing} if mixing else {})
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits, a hash of everything that changes the music: weights, arithmetic and settings."""
+        """16 hexadecimal digits, a hash of all that changes the sound: weights, arithmetic, settings and the mix."""
         weights = {"model": self.model.digest, "clip": clip_digest(self.clip_weights)}
-        return hashlib.sha256(json.dumps(weights | self._music_settings, sort_keys=True).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(weights | self._sound_settings, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
     def record(self) -> dict[str, Any]:
@@ -74,6 +81,7 @@ class RunSettings:
             "guidance": sampling.guidance,
             "sampler": sampling.recorded_sampler,
             "precision": sampling.precision,
+            "mixing": self.mixing.to_dict() or None,
             "device": self.device,
             "compiled": sampling.compiled,
             "max_lost": self.max_lost,
@@ -92,9 +100,10 @@ class RunSettings:
             **{name: own.pop(name) for name in ("steps", "guidance", "precision", "compiled")},
         )
         model = ModelSource(own.pop("model"), own.pop("weights"))
-        return cls(model=model, clip_weights=own.pop("clip"), sampling=sampling, **own)
+        mixing = MixingSettings(**(own.pop("mixing", None) or {}))
+        return cls(model=model, clip_weights=own.pop("clip"), sampling=sampling, mixing=mixing, **own)
 
     def to_dict(self) -> dict[str, Any]:
         """The description of the run that stands in every sidecar."""
         about = {"fingerprint": self.fingerprint, "model": self.model.name, "weights": self.model.weights}
-        return about | self._music_settings
+        return about | self._sound_settings

@@ -17,6 +17,7 @@ from pipeline.scoring.builders import (
     build_decode_audio,
     build_delivery,
     build_extract_features,
+    build_mix,
     build_predict_rhythm,
     build_sample_latents,
 )
@@ -30,6 +31,7 @@ from stages.contracts import Contract
 from stages.decode import Decode
 from stages.decode_audio import DecodeAudio
 from stages.extract_features import ExtractFeatures
+from stages.mix import Mix
 from stages.predict_rhythm import PredictRhythm
 from stages.sample_latents import SampleLatents
 
@@ -75,7 +77,7 @@ class StageSpec:
 
 # The GPU shares sum to 1. Without a GPU, sampling gets most of the processors; with one, decoding does.
 SCORING_STAGES = (
-    StageSpec(Decode, build_decode, StageShare(cpus=0.25, cpus_beside_gpu=0.6)),
+    StageSpec(Decode, build_decode, StageShare(cpus=0.23, cpus_beside_gpu=0.58)),
     StageSpec(ExtractFeatures, build_extract_features, StageShare(cpus=0.14, cpus_beside_gpu=0.1, gpu=0.1)),
     StageSpec(
         PredictRhythm, build_predict_rhythm, StageShare(cpus=0.05, cpus_beside_gpu=0.05, gpu=0.05), gpu_rows=GPU_WINDOWS
@@ -87,7 +89,8 @@ SCORING_STAGES = (
         gpu_rows=GPU_WINDOWS,
     ),
     StageSpec(DecodeAudio, build_decode_audio, StageShare(cpus=0.13, cpus_beside_gpu=0.07, gpu=0.25)),
-    StageSpec(Delivery, build_delivery, StageShare(cpus=0.08, cpus_beside_gpu=0.12)),
+    StageSpec(Mix, build_mix, StageShare(cpus=0.04, cpus_beside_gpu=0.04)),
+    StageSpec(Delivery, build_delivery, StageShare(cpus=0.06, cpus_beside_gpu=0.1)),
 )
 """The stages of scoring in their order."""
 STAGES = tuple(spec.name for spec in SCORING_STAGES)

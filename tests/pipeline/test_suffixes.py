@@ -13,10 +13,10 @@ import pytest
 
 from pipeline.sources.explore import VIDEO_SUFFIXES
 from pipeline.sources.naming import usual_names
-from stages.contracts import MANIFEST, SOUND, rows_of, table_of
+from stages.contracts import MANIFEST, MIXED, rows_of, table_of
 from stages.decode import Decode
 from stages.mux import Mux, MuxSettings
-from tests.support.rows import common
+from tests.support.rows import MIX_COLUMNS, common
 from tests.support.videos import ffmpeg
 
 H264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
@@ -62,8 +62,8 @@ def test_a_file_of_every_suffix_is_scored(tmp_path: Path, suffix: str) -> None:
         "rhythm": np.zeros((1, 30, 1), np.float32),
         "waveform": np.zeros((round(44100 * decoded["duration"]), 2), np.int16),
     }
-    row = common(output, decoded["duration"], **music)
-    (muxed,) = rows_of(Mux(MuxSettings(tmp_path / "out"))(table_of([row], SOUND)))
+    row = common(output, decoded["duration"], **music, **MIX_COLUMNS)
+    (muxed,) = rows_of(Mux(MuxSettings(tmp_path / "out"))(table_of([row], MIXED)))
     assert muxed["error"] is None, muxed["error"]
     assert PurePosixPath(muxed["outputs"][0]["name"]).suffix == PurePosixPath(output).suffix
     with av.open(muxed["outputs"][0]["path"]) as scored:

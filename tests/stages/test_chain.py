@@ -16,6 +16,7 @@ from stages.decode import Decode
 from stages.decode_audio import DecodeAudio
 from stages.extract_audio import ExtractAudio
 from stages.extract_features import ExtractFeatures
+from stages.mix import Mix
 from stages.mux import Mux, MuxSettings
 from stages.predict_rhythm import PredictRhythm
 from stages.sample_latents import SampleLatents
@@ -44,7 +45,8 @@ def test_the_stages_fit_together_with_default_settings(
     rhythm = PredictRhythm()(features)
     latents = SampleLatents()(rhythm)
     sound = DecodeAudio()(latents)
-    muxed = Mux(MuxSettings(tmp_path))(sound)
+    mixed = Mix()(sound)
+    muxed = Mux(MuxSettings(tmp_path))(mixed)
 
     frames, duration = (rows_of(decoded)[0][name] for name in ("clip_frames", "duration"))
     assert frames.shape == (3, TINY.image_size, TINY.image_size, 3)
@@ -55,7 +57,7 @@ def test_the_stages_fit_together_with_default_settings(
     assert rows_of(latents)[0]["latents"].shape == (CONFIG.latent_channels, CONFIG.lengths.latents_of(duration))
     (row,) = rows_of(muxed)
     assert row["error"] is None
-    assert list(row["seconds"]) == ["decode", "features", "rhythm", "sample", "sound", "mux"]
+    assert list(row["seconds"]) == ["decode", "features", "rhythm", "sample", "sound", "mix", "mux"]
     files = {Path(output["name"]).suffix: Path(output["path"]) for output in row["outputs"]}
     assert set(files) == {".mp4", ".wav", ".json"}
     music, rate = soundfile.read(files[".wav"], dtype="float32")
@@ -65,6 +67,10 @@ def test_the_stages_fit_together_with_default_settings(
     assert info.has_audio
     assert info.duration == pytest.approx(duration, abs=0.05)
     sidecar = json.loads(files[".json"].read_text())
+    assert (music * 32768).astype(np.int16).tolist() == rows_of(sound)[0]["waveform"].tolist()  # as the model made it
+    assert (sidecar["gain"], sidecar["limited"]) == (0.0, 0.0)
+    assert -25 < sidecar["loudness"] < -8
+    assert -0.1 < sidecar["true_peak"] < 2
     assert sidecar["cuts"] == [pytest.approx(1.52, abs=0.05)]
 
 

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from stages.contracts import SOUND, Row, rows_of, table_of
+from stages.contracts import MIXED, Row, rows_of, table_of
 from stages.mux import Mux, MuxSettings
 from tests.support.rows import common, media, sound_columns
 from tests.support.videos import ffmpeg, gray, write_video
@@ -28,7 +28,7 @@ def score(tmp_path: Path, video: Path, duration: float, output: str | None = Non
         **(sound_columns(duration) | {"seconds": {"decode": 0.5}, "media": media()} | values),
     )
     mux = Mux(MuxSettings(tmp_path / "out", run_info={"seed": 7}))
-    return rows_of(mux(table_of([row], SOUND)))[0]
+    return rows_of(mux(table_of([row], MIXED)))[0]
 
 
 def paths(row: Row) -> dict[str, Path]:

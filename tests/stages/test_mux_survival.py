@@ -10,7 +10,7 @@ from typing import Any
 import av
 import pytest
 
-from stages.contracts import MANIFEST, SOUND, Row, rows_of, table_of
+from stages.contracts import MANIFEST, MIXED, Row, rows_of, table_of
 from stages.decode import Decode
 from stages.mux import Mux, MuxSettings
 from stages.video.containers import CONTAINERS
@@ -67,7 +67,7 @@ def scored(path: Path, folder: Path) -> tuple[Row, Path]:
     decoded = rows_of(Decode(DecodeSettings(clip_size=16))(table_of([row], MANIFEST)))[0]
     assert decoded["error"] is None, decoded["error"]
     music = decoded | sound_columns(decoded["duration"])
-    muxed = rows_of(Mux(MuxSettings(folder))(table_of([music], SOUND)))[0]
+    muxed = rows_of(Mux(MuxSettings(folder))(table_of([music], MIXED)))[0]
     assert muxed["error"] is None, muxed["error"]
     return muxed, Path(muxed["outputs"][0]["path"])
 

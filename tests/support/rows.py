@@ -45,11 +45,23 @@ def media(**values: Any) -> Row:
     return {"width": 64, "height": 48, "fps": 25.0, "codec": "h264", "has_audio": False, **whole, **values}
 
 
+MIX_COLUMNS: Row = {
+    "sample_rate": 44100,
+    "loudness": {"loudness": -18.0, "true_peak": -12.2, "gain": 0.0, "limited": 0.0},
+}
+"""The columns that the stage Mix adds."""
+
+
 def sound_columns(duration: float) -> Row:
-    """Returns the columns of SOUND that the music brings: a tone of 440 Hz, and a rhythm of ones."""
+    """Returns the columns of MIXED that the music brings: a tone of 440 Hz, and a rhythm of ones."""
     tone = (8000 * np.sin(2 * np.pi * 440 * np.arange(round(duration * 44100)) / 44100)).astype(np.int16)
     rhythm = np.ones((1, 30, 1), np.float32)
-    return {"waveform": np.stack([tone, tone], axis=1), "cuts": np.array([0.5]), "rhythm": rhythm, "seconds": {}}
+    return {
+        "waveform": np.stack([tone, tone], axis=1),
+        "cuts": np.array([0.5]),
+        "rhythm": rhythm,
+        "seconds": {},
+    } | MIX_COLUMNS
 
 
 def features_row(name: str, duration: float) -> Row:

@@ -22,7 +22,7 @@ def test_runs_are_measured() -> None:
     for run in (two, three):
         assert 0 < run["start"] < run["seconds"]
         assert 0 < run["busy"] <= 1
-        assert set(run["stages"]) == {"decode", "features", "rhythm", "sample", "sound", "mux"}
+        assert set(run["stages"]) == {"decode", "features", "rhythm", "sample", "sound", "mix", "mux"}
         assert run["memory"] > 100
     assert "from 2 to 3 clips" in result.stderr
 

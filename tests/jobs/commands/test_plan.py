@@ -59,7 +59,7 @@ def test_a_rehearsal_measures_every_stage(videos: Path, tmp_path: Path) -> None:
     result = invoke(*arguments, "--rehearse", "3", "--save-rates", kept)
     assert result.exit_code == 3, result.stderr
     rates = CostModel.read(kept)
-    assert list(rates.stages) == ["decode", "features", "rhythm", "sample", "sound", "mux"]
+    assert list(rates.stages) == ["decode", "features", "rhythm", "sample", "sound", "mix", "mux"]
     assert all(cost.work(1, 10.0) > 0 for cost in rates.stages.values())
     assert 0 < rates.busy < 64
     again = invoke(*arguments, "--rates", kept)

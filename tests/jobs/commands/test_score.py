@@ -43,6 +43,8 @@ def clip(tmp_path: Path) -> Path:
         (["in", "--address", "127.0.0.1:1"], "no Ray cluster answers at 127.0.0.1:1"),
         (["in", "--address", "ray://127.0.0.1:1"], "leave out --address"),
         (["in", "--precision", "int8"], "float16"),
+        (["in", "--loudness", "loud"], "youtube, spotify, ebu, atsc or none"),
+        (["in", "--loudness", "14"], "-50 to -5 LUFS"),
         (["in", "--compile"], "no-such-compiler"),
         (["in", "--preset", "huge"], "preset"),
         (["in", "--weights", "absent.ckpt"], "no weights at"),

@@ -24,7 +24,7 @@ from tests.support.videos import gray, write_video
 SETTINGS = RunSettings()
 MACHINE = Machine(2.0, 0.0, 2.0)
 RATES = CostModel(
-    "x", 1.0, 0.0, dict.fromkeys(("decode", "features", "rhythm", "sample", "sound", "mux"), StageCost(0.0, 0.5))
+    "x", 1.0, 0.0, dict.fromkeys(("decode", "features", "rhythm", "sample", "sound", "mix", "mux"), StageCost(0.0, 0.5))
 )
 
 
@@ -48,7 +48,7 @@ def test_counts_length_room_and_time(videos: Path, tmp_path: Path) -> None:
     assert (found.total, found.done, found.todo, found.guessed) == (5, 0, 4, 0)
     assert [(Path(look["uri"]).name, look["type"]) for look in found.unusable] == [("text.mp4", "NotAVideo")]
     assert found.seconds == pytest.approx(8.0, abs=0.1)
-    assert found.hours == pytest.approx(6 * 0.5 * found.seconds / 2 / 3600)
+    assert found.hours == pytest.approx(7 * 0.5 * found.seconds / 2 / 3600)
     assert found.cost == pytest.approx(3 * found.hours)
     sizes = sum(path.stat().st_size for path in videos.glob("clip*"))
     assert found.written == pytest.approx(sizes + found.seconds * (176_400 + 24_000) + 4 * 4096, rel=1e-6)

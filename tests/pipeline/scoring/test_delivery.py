@@ -21,8 +21,8 @@ from pipeline.scoring.resume import remaining_work
 from pipeline.scoring.settings import RunSettings
 from pipeline.storage.staging import Output, Staged
 from pipeline.storage.storage import Storage, StorageError
-from stages.contracts import SOUND, Row, rows_of, table_of
-from tests.support.rows import common
+from stages.contracts import MIXED, Row, rows_of, table_of
+from tests.support.rows import MIX_COLUMNS, common
 from tests.support.videos import ffmpeg, gray, write_video
 
 
@@ -38,13 +38,14 @@ def table(tmp_path: Path) -> pa.Table:
         cuts=np.zeros(0),
         rhythm=np.zeros((1, 30, 1), np.float32),
         seconds={"decode": 0.1},
+        **MIX_COLUMNS,
     )
     bad: Row = common("bad.mp4", error={"stage": "decode", "type": "NotAVideo", "message": "no"})
-    return table_of([good, bad], SOUND)
+    return table_of([good, bad], MIXED)
 
 
 def delivery(destination: Storage) -> Delivery:
-    return Delivery(DeliverySettings(destination, RunSettings(seed=5), 44100, {common("bad.mp4")["item_id"]: 2}))
+    return Delivery(DeliverySettings(destination, RunSettings(seed=5), {common("bad.mp4")["item_id"]: 2}))
 
 
 @pytest.fixture(autouse=True)
@@ -113,7 +114,7 @@ def test_a_worker_that_outlives_its_run_records_nothing(
     destination = Storage.open(tmp_path / "out")
     lock = RunLock(destination)
     lock.acquire()
-    step = Delivery(DeliverySettings(destination, RunSettings(seed=5), 44100, lock=lock.name))
+    step = Delivery(DeliverySettings(destination, RunSettings(seed=5), lock=lock.name))
     assert step(table).num_rows == 2
     if ended == "before the delivery":
         lock.release()
@@ -138,7 +139,7 @@ def test_a_full_disk_of_a_worker_stops_the_run(
 ) -> None:
     if stage == "decode":  # a copy of a source in a bucket found no room
         error = {"stage": "decode", "type": "DiskFull", "message": "/tmp: the disk is full"}
-        table = table_of([common("bad.mp4", error=error)], SOUND)
+        table = table_of([common("bad.mp4", error=error)], MIXED)
     else:
         monkeypatch.setattr(soundfile, "write", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "No space left")))
         monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
@@ -157,12 +158,13 @@ def test_videos_of_one_stem_are_scored_once_each_whatever_is_added(tmp_path: Pat
     shutil.copy(video, source / "a.mov")
     ffmpeg("-i", video, "-c:v", "mpeg4", source / "a.avi")
     made = {"duration": 1.0, "cuts": np.zeros(0), "rhythm": np.zeros((1, 30, 1), np.float32), "seconds": {}}
+    made |= MIX_COLUMNS
 
     def score(limit: int | None = None) -> list[str]:
         found = discover([str(source)], destination, limit)
         todo = remaining_work(found, settings.fingerprint, Ledger(destination)).todo
         rows = [row | made | {"waveform": np.ones((44100, 2), np.int16)} for row in rows_of(todo)]
-        records = [row for one in rows for row in delivery(destination)(table_of([one], SOUND)).to_pylist()]
+        records = [row for one in rows for row in delivery(destination)(table_of([one], MIXED)).to_pylist()]
         assert [row["state"] for row in records] == ["done"] * len(records)
         return [output["name"] for row in records for output in row["outputs"]]
 

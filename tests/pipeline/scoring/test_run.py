@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import av
 import pytest
 import soundfile
 
+from models.mixing.settings import MixingSettings
 from models.sampling.settings import SamplingSettings
 from models.weights.source import ModelSource
 from pipeline.cluster.session import cluster
@@ -111,7 +113,7 @@ def test_outputs_stand_beside_each_other(scored: tuple[Storage, RunSummary, Reco
         assert soundfile.info(scored_file.with_suffix(".wav")).duration == pytest.approx(seconds, abs=1 / 25)
         sidecar = json.loads(scored_file.with_suffix(".json").read_text())
         assert (sidecar["fingerprint"], sidecar["seed"], sidecar["steps"]) == (QUICK.fingerprint, 3, 2)
-        assert set(sidecar["seconds"]) == {"decode", "features", "rhythm", "sample", "sound"}
+        assert set(sidecar["seconds"]) == {"decode", "features", "rhythm", "sample", "sound", "mix"}
 
 
 def test_again_recomputes_nothing(scored: tuple[Storage, RunSummary, RecordedProgress], videos: Path) -> None:
@@ -170,6 +172,7 @@ def test_lost_and_changed_files_are_done_again(
 
 def test_settings_come_back_from_their_record() -> None:
     other = RunSettings(take=2, device="cpu", sampling=SamplingSettings(sampler="ddim", guidance=1.5, compiled=True))
+    other = replace(other, mixing=MixingSettings(loudness=-14.0))
     for settings in (QUICK, other):
         assert RunSettings.of_record(json.loads(json.dumps(settings.record))) == settings
     elsewhere = RunSettings(model=ModelSource("weights/x.safetensors"), clip_weights="weights/clip.safetensors").record
@@ -202,6 +205,12 @@ def test_the_fingerprint_stands_for_what_changes_the_music() -> None:
         {"precision": "bfloat16"},
     ]
     prints = {RunSettings(sampling=SamplingSettings(**change)).fingerprint for change in changes}
+    loud = {RunSettings(mixing=MixingSettings(loudness=loudness)).fingerprint for loudness in (-14.0, -23.0)}
+    assert len(loud | {base.fingerprint}) == 3
+    # A destination that was begun before there was a mix goes on.
+    older = {name: value for name, value in base.record.items() if name != "mixing"}
+    assert RunSettings.of_record(older).fingerprint == base.fingerprint
+    assert "mixing" not in base.to_dict()
     prints |= {RunSettings(seed=1).fingerprint, RunSettings(take=1).fingerprint}
     assert len(prints | {base.fingerprint}) == 7
     assert RunSettings(model=ModelSource()).fingerprint == base.fingerprint

@@ -70,7 +70,12 @@ def without_networks(
     """Steps whose stages have workers of their own, as on a cluster, also where this machine would need only one."""
     layout = Machine.here().layout(STAGE_SHARES, large_model=True)
     steps = scoring_steps(settings, destination, layout, attempts, lock)
-    return {"decode": steps["decode"], "sound": Step(Noise, 1, layout["sound"]), "mux": steps["mux"]}
+    return {
+        "decode": steps["decode"],
+        "sound": Step(Noise, 1, layout["sound"]),
+        "mix": steps["mix"],
+        "mux": steps["mux"],
+    }
 
 
 def write_links(folder: Path, count: int, different: int = 50) -> Path:

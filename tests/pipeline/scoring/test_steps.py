@@ -14,7 +14,7 @@ from stages.contracts import MANIFEST
 
 
 def test_every_stage_reads_what_the_stage_before_writes() -> None:
-    assert STAGES == ("decode", "features", "rhythm", "sample", "sound", "mux")
+    assert STAGES == ("decode", "features", "rhythm", "sample", "sound", "mix", "mux")
     assert SCORING_STAGES[0].reads is MANIFEST
     for before, after in pairwise(SCORING_STAGES):
         assert before.writes is after.reads
@@ -27,7 +27,7 @@ def test_a_gpu_takes_windows_together_and_a_processor_one_by_one(tmp_path: Path)
         layout = scoring_layout(Machine(16.0, gpus, 16.0), settings.model)
         steps = scoring_steps(settings, destination, layout)
         assert tuple(steps) == STAGES
-        assert [step.batch for step in steps.values()] == [1, 1, rows, rows, 1, 1]
+        assert [step.batch for step in steps.values()] == [1, 1, rows, rows, 1, 1, 1]
         sampling = steps["sample"].build.args[0]  # type: ignore[attr-defined]
         assert (sampling.device, sampling.windows_per_batch, sampling.gpu_share) == (device, rows, share)
         assert sampling.threads == layout["sample"].threads
