@@ -54,6 +54,7 @@ class FrameReader:
         self._damage = NO_DAMAGE
         self._time_bases: dict[int, Fraction] = {}
         self._line = b""
+        self._first_dts: int | None = None  # of the video stream
         self._pending: deque[int] = deque()  # timestamps of frames whose pixels are still to come
         self._motion_pixels = bytearray()
         self._meter = MotionMeter()
@@ -74,7 +75,9 @@ class FrameReader:
             elif line and not line.startswith(b"#"):
                 number, dts, pts, duration, size = (int(field) for field in line.split(b",", 5)[:5])
                 if number and not self.info.stores_times:
-                    pts = dts
+                    if number == 1 and self._first_dts is None:
+                        self._first_dts = dts
+                    pts = dts - (self._first_dts or 0) if number == 1 else dts
                 flags = line.partition(b"F=0x")[2]
                 self._add_packet(number, pts, duration, size, int(flags.split(b",")[0], 16) if flags else KEY)
 

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-WITHOUT_TIMES = ("avi", "mpegvideo")
-"""Containers that count frames in the order of decoding and do not store when each is shown."""
 LEAST_DURATION = 1e-3
 """Seconds below which the declared duration of a last frame is a mere tick of the clock and says nothing."""
 MOST_HELD = 1.0
@@ -41,6 +39,7 @@ class VideoStream:
         tick: seconds of the clock of its timestamps.
         has_timecode: whether it carries a timecode, as of a camera or an editing program.
         hidden: where an edit list hides some of its frames: "none", "edges" (at the beginning or the end) or "middle".
+        stores_times: whether the container stores when each frame is shown.
     """
 
     codec: str
@@ -50,6 +49,7 @@ class VideoStream:
     tick: float = 0.0
     has_timecode: bool = False
     hidden: str = "none"
+    stores_times: bool = True
 
 
 @dataclass(frozen=True)
@@ -84,7 +84,7 @@ class MediaInfo:
     @property
     def stores_times(self) -> bool:
         """Whether the container stores when each frame is shown. If not, the first one is shown at 0."""
-        return self.container not in WITHOUT_TIMES
+        return self.video is None or self.video.stores_times
 
     @property
     def left_behind(self) -> list[str]:

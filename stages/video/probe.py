@@ -133,6 +133,7 @@ def _video_stream(picture: dict[str, Any], streams: list[dict[str, Any]]) -> Vid
         tick=picture["tick"],
         has_timecode=any(stream["timecode"] for stream in streams),
         hidden=picture["hidden"],
+        stores_times=picture["stores_times"],
     )
 
 

@@ -21,7 +21,9 @@ LARGEST_JUMP = 10.0
 """Seconds by which the clock of a transport or program stream may jump before ffmpeg closes the jump
 (its `dts_delta_threshold`)."""
 WITHOUT_TIMES = ("avi", "mpegvideo")
-"""Containers that count frames in the order of decoding and do not store when each is shown (`media_info`)."""
+"""Containers that count frames in the order of decoding and do not store when each is shown."""
+WITHOUT_TIMES_IF_REORDERED = ("asf",)
+"""Containers that store the times of decoding, which are those of display only where both have the same order."""
 MOST_PACKETS = 2_000_000
 """Packets that are read at most; a longer video has no known end before it is decoded."""
 
@@ -68,7 +70,7 @@ def describe(path: str, formats: str, max_pixels: int, is_whole: bool) -> dict[s
         }
         if pictures:
             stream = pictures[0]
-            found["video"] = _describe_picture(stream)
+            found["video"] = _describe_picture(container, stream)
             found["video"] |= _end_of_picture(container, stream, start, is_declared, is_whole)
             found["video"]["rotation"] = _rotation(container, stream, max_pixels)
         return found
@@ -93,7 +95,7 @@ def _describe_stream(stream: Any) -> dict[str, Any]:
     }
 
 
-def _describe_picture(stream: Any) -> dict[str, Any]:
+def _describe_picture(container: Any, stream: Any) -> dict[str, Any]:
     rates = [float(rate) for rate in (stream.average_rate, stream.base_rate) if rate]
     width, height = _size(stream)
     shape = stream.sample_aspect_ratio
@@ -106,7 +108,14 @@ def _describe_picture(stream: Any) -> dict[str, Any]:
         # Some containers declare the rate of their fine clock as the mean rate. The base rate is then the true one.
         "rate": min(rates, default=0.0),
         "tick": float(stream.time_base or 0),
+        "stores_times": _stores_times(container, stream),
     }
+
+
+def _stores_times(container: Any, stream: Any) -> bool:
+    """Returns whether the container stores when each frame is shown, and not only the order of decoding."""
+    reorders = stream.codec_context is not None and bool(stream.codec_context.has_b_frames)
+    return container.format.name not in (*WITHOUT_TIMES, *(WITHOUT_TIMES_IF_REORDERED if reorders else ()))
 
 
 def _size(stream: Any) -> tuple[int, int]:
@@ -126,9 +135,11 @@ def _end_of_picture(container: Any, stream: Any, start: float, is_declared: bool
         ends = _ends(_all_packets(container, stream, clock_jumps))
     if ends is None:
         return {"last": None, "end": None, "steps": [], "hidden": "none"}
-    last, end, steps, has_hidden = ends
+    first, last, end, steps, has_hidden = ends
     tick = float(stream.time_base)
     offset = round(start / tick) * tick if tick else start
+    if not _stores_times(container, stream):
+        offset = first * tick
     return {
         "last": last * tick - offset,
         "end": end * tick - offset,
@@ -188,29 +199,30 @@ def _packets(container: Any, stream: Any) -> Iterator[Any]:
 
 def _times(packet: Any, container: Any) -> Iterator[tuple[int, int, bool]]:
     """Yields a packet's time, its duration, and whether an edit list hides it; nothing of an empty packet."""
-    is_stored = packet.pts is not None and container.format.name not in WITHOUT_TIMES
+    is_stored = packet.pts is not None and _stores_times(container, packet.stream)
     time = packet.pts if is_stored else packet.dts
     if time is not None and packet.size:
         yield time, packet.duration or 0, packet.is_discard
 
 
-def _ends(packets: Iterator[tuple[int, int, bool]]) -> tuple[int, int, list[int], bool] | None:
-    """Returns the last shown time, its end, the gaps between the last frames, and whether any frame is hidden."""
+def _ends(packets: Iterator[tuple[int, int, bool]]) -> tuple[int, int, int, list[int], bool] | None:
+    """Returns the first and last shown times, the end, the gaps between the last frames, and whether any is hidden."""
     recent: dict[int, int] = {}
-    has_hidden = False
+    first, has_hidden = None, False
     for count, (time, duration, hidden) in enumerate(packets):
         has_hidden |= hidden
         if not hidden:
             recent[time] = duration
+            first = time if first is None else min(first, time)
         if len(recent) > 2000:
             recent = dict(sorted(recent.items())[-1000:])
         if count > MOST_PACKETS:
             return None
-    if not recent:
+    if first is None:
         return None
     times = sorted(recent)
     steps = [after - before for before, after in itertools.pairwise(times)]
-    return times[-1], times[-1] + recent[times[-1]], steps[-200:], has_hidden
+    return first, times[-1], times[-1] + recent[times[-1]], steps[-200:], has_hidden
 
 
 def _hidden(stream: Any) -> str:
