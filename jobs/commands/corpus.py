@@ -70,10 +70,11 @@ def make_command(
             typer.echo(json.dumps(report))
         elif made:
             kept = f", {clips - made} were there" if made < clips else ""
+            number = "1 clip" if made == 1 else f"{made} clips"
             typer.echo(
-                f"{made} clips of {seconds:g} s made in {folder}{kept}: {elapsed:.0f} s, {speed:.0f} times real time"
+                f"{number} of {seconds:g} s made in {folder}{kept}: {elapsed:.0f} s, {speed:.0f} times real time"
             )
         else:
-            typer.echo(f"all {clips} clips are in {folder}")
+            typer.echo(f"all {clips} clips are in {folder}" if clips > 1 else f"the clip is in {folder}")
         if not as_json:
             typer.echo(f"music played by {', '.join(heard)}" if heard else _NO_SOUNDFONT)

@@ -21,7 +21,7 @@ def test_the_command_says_who_plays(tmp_path: Path) -> None:
     assert "music played by oscillators" in invoke(*arguments, "--oscillators").stdout
     font = write_soundfont(tmp_path / "tiny.sf2")
     result = invoke(*arguments, "--soundfont", font)
-    assert "1 clips of 2 s made" in result.stdout
+    assert "1 clip of 2 s made" in result.stdout
     assert "music played by tiny.sf2" in result.stdout
 
 

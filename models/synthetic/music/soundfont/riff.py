@@ -98,7 +98,9 @@ def check_soundfont(path: str | os.PathLike[str]) -> Soundfont:
     except OSError as error:
         raise SoundfontError(f"cannot read the soundfont {file}: {error.strerror}") from error
     except _Malformed as error:
-        raise SoundfontError(f"{file} is no whole soundfont ({error}): choose another") from error
+        raise SoundfontError(
+            f"expected a soundfont (.sf2 or .sf3), got {file}, which is none or is damaged ({error}): choose another"
+        ) from error
     return Soundfont(file, name, presets)
 
 
