@@ -50,6 +50,14 @@ LOUDNESS = pa.struct(
         ("limited", pa.float64()),  # decibels by which the limiter lowered the highest peak
     ]
 )
+TRANSITION = pa.struct(
+    [
+        ("kind", pa.string()),  # one of `stages.video.cuts.transitions.KINDS`
+        ("start", pa.float64()),  # time in seconds of the first frame that is not of the shot before
+        ("end", pa.float64()),  # time in seconds of the first frame that is of the next shot alone
+        ("confidence", pa.float64()),  # 0..1
+    ]
+)
 OUTPUT = pa.struct([("name", pa.string()), ("path", pa.string()), ("size", pa.int64()), ("sha256", pa.string())])
 
 COMMON: dict[str, pa.DataType] = {
@@ -116,7 +124,9 @@ DECODED = Contract(
         "color_frames": tensor(pa.uint8()),  # [seconds, 150, 150, 3] RGB, one frame per second
         "frame_times": tensor(pa.float64()),  # [frames] time in seconds of every frame of the video
         "difference": tensor(pa.float32()),  # [frames] mean absolute gray difference to the frame before, 0..255
-        "cuts": tensor(pa.float64()),  # [cuts] times in seconds
+        "cuts": tensor(pa.float64()),  # [cuts] times in seconds of the hard cuts
+        "content_cuts": tensor(pa.float64()),  # [cuts] those of the detector that the released features were made with
+        "transitions": pa.list_(TRANSITION),  # cuts, dissolves and fades
     },
     1024 * MIB,
 )
@@ -125,6 +135,7 @@ FEATURES = Contract(
     {
         "media": MEDIA,
         "cuts": tensor(pa.float64()),
+        "transitions": pa.list_(TRANSITION),
         "semantic": tensor(pa.float32()),  # [seconds, D]
         "color": tensor(pa.float32()),  # [seconds, C]
         "scene_cut": tensor(pa.float32()),  # [seconds] 0 or 1
@@ -145,6 +156,7 @@ LATENTS = Contract(
     {
         "media": MEDIA,
         "cuts": tensor(pa.float64()),
+        "transitions": pa.list_(TRANSITION),
         "rhythm": tensor(pa.float32()),  # [windows, steps, 1 or 16]
         "latents": tensor(pa.float32()),  # [channels, frames]
     },
@@ -155,6 +167,7 @@ SOUND = Contract(
     {
         "media": MEDIA,
         "cuts": tensor(pa.float64()),
+        "transitions": pa.list_(TRANSITION),
         "rhythm": tensor(pa.float32()),
         "waveform": tensor(pa.int16()),  # [samples, channels]
     },

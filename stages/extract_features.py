@@ -34,8 +34,8 @@ class ExtractFeatures(Stage):
 
     `semantic` [seconds, D] float32: the raw CLIP image embedding of the second's frame. `color` [seconds, 3072]: the
     RGB-uv histogram of the frame, with the sum 1 (`stages.video.color_histogram`). `scene_cut` [seconds]: 1 where a cut
-    falls in the second, else 0. `visual_beat` [seconds]: strength of the second's strongest beat, 0..1
-    (`stages.video.motion`).
+    falls in the second, else 0; these are the cuts of the detector that the authors used (`content_cuts`).
+    `visual_beat` [seconds]: strength of the second's strongest beat, 0..1 (`stages.video.motion`).
     """
 
     name = "features"
@@ -87,6 +87,6 @@ def plain_features(row: Row) -> Row:
     seconds = len(row["color_frames"])
     return {
         "color": color_histograms(row["color_frames"]),
-        "scene_cut": scene_cuts(row["cuts"], seconds),
+        "scene_cut": scene_cuts(row["content_cuts"], seconds),
         "visual_beat": visual_beats(row["frame_times"], row["difference"], seconds),
     }

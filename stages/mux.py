@@ -118,7 +118,7 @@ class Mux(Stage):
             end_picture_at(video, row["duration"])
 
     def _sidecar(self, row: Row) -> dict[str, Any]:
-        """Returns the sidecar's entries: cuts in seconds, 1 or 16 rhythm values per second, levels in percent.
+        """Returns the sidecar's entries: times in seconds, 1 or 16 rhythm values per second, levels in percent.
 
         Loudness is in LUFS, the true peak in dBTP, gain and limiting are in decibels.
         """
@@ -133,11 +133,17 @@ class Mux(Stage):
             "sample_rate": row["sample_rate"],
             "samples": len(row["waveform"]),
             "cuts": [round(float(cut), 3) for cut in row["cuts"]],
+            "transitions": [_transition(transition) for transition in row["transitions"] or []],
             "rhythm": joined_curve(row["rhythm"], row["duration"]).round(5).squeeze(1 if odf else ()).tolist(),
             "levels": peak_levels(row["waveform"]),
             **{name: value and round(value, 2) for name, value in row["loudness"].items()},
             "seconds": {stage: round(seconds, 3) for stage, seconds in row["seconds"].items()},
         }
+
+
+def _transition(transition: Row) -> Row:
+    """Returns the sidecar's entry of a transition."""
+    return {name: value if isinstance(value, str) else round(value, 3) for name, value in transition.items()}
 
 
 def _times_of_frames(codec: str, duration: float) -> dict[str, str]:

@@ -25,6 +25,10 @@ Models = Annotated[
     list[str],
     typer.Argument(help="Presets, which get a composed video, or paths of checkpoints, which get random features."),
 ]
+LabeledFilms = Annotated[
+    Path, typer.Argument(help="Folder with the labeled films; jobs/studies/cuts/README.md names them.")
+]
+Photographs = Annotated[Path, typer.Argument(help="Folder of photographs (png, jpg) for the composed films.")]
 Picture = Annotated[Path, typer.Argument(help="PNG file that takes the picture.")]
 
 
@@ -83,6 +87,46 @@ def decode_cost_command(
         from jobs.studies.decode_cost import measure
 
         typer.echo(str(measure(video, repeats)))
+
+
+@experiment_app.command("cuts")
+def cuts_command(
+    clips: Annotated[
+        Path, typer.Argument(help="Folder with the labeled films; jobs/studies/cuts/README.md names them.")
+    ],
+    pictures: Photographs,
+    seeds: Annotated[int, typer.Option(min=1, help="Held-out composed films of each kind.")] = 10,
+) -> None:
+    """Compare detectors of cuts on labeled real films and on composed ones: recall, precision, timing, cost."""
+    with exit_on_error(NOTHING_KEPT):
+        from jobs.studies.cuts.compare import compare_cuts
+
+        typer.echo(compare_cuts(clips, pictures, seeds, partial(typer.echo, err=True)), nl=False)
+
+
+@experiment_app.command("cut-hits")
+def cut_hits_command(
+    clips: LabeledFilms,
+    seeds: Annotated[int, typer.Option(min=1, help="Pieces of music for each film.")] = 3,
+) -> None:
+    """Measure how many labeled cuts the music hits, if the model sees none, those of a detector, or the labels."""
+    with exit_on_error(NOTHING_KEPT):
+        from jobs.studies.cuts.hits import measure_hits
+
+        typer.echo(measure_hits(clips, seeds, partial(typer.echo, err=True)), nl=False)
+
+
+@experiment_app.command("fit-cuts")
+def fit_cuts_command(
+    pictures: Photographs,
+    out: Annotated[Path, typer.Argument(help="JSON file that takes the weights.")],
+    seeds: Annotated[int, typer.Option(min=1, help="Composed films of each kind.")] = 50,
+) -> None:
+    """Fit the network that judges hard cuts on composed films."""
+    with exit_on_error(NOTHING_KEPT), _os_errors_as_user_errors():
+        from jobs.studies.cuts.fit import fit_cuts
+
+        typer.echo(fit_cuts(pictures, out, seeds=seeds))
 
 
 @experiment_app.command("first-soundtrack")

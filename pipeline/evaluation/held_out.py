@@ -29,7 +29,7 @@ from stages.video.decode_settings import DecodeSettings
 if TYPE_CHECKING:
     from torch import Tensor
 
-ROWS_VERSION = 1
+ROWS_VERSION = 2
 """Version of the rows that are read of a video, raised with every change that makes other rows of the same file."""
 CLEAR_MOOD = 0.15
 """Greatest distance of a film's warmth from 0 or 1 at which the film is clearly dark and cold, or bright and warm."""

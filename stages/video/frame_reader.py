@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
+from dataclasses import asdict
 from fractions import Fraction
 
 import numpy as np
@@ -11,6 +12,7 @@ import numpy.typing as npt
 from models.lengths import whole_seconds
 from stages.base import ItemError
 from stages.contracts import Row
+from stages.video.cuts.transitions import hit_times
 from stages.video.damage import NO_DAMAGE, Damage, lost_frames
 from stages.video.media_info import MediaInfo, picture_end
 from stages.video.motion import MotionMeter
@@ -141,6 +143,7 @@ class FrameReader:
         self._measure()
         video = self.info.video
         assert video is not None
+        transitions = self._meter.transitions()
         seconds, side = whole_seconds(self.duration), self._clip_size
         return {
             "duration": self.duration,
@@ -161,7 +164,9 @@ class FrameReader:
             "color_frames": _frames_of_seconds(self.color_pixels, COLOR_SIZE, seconds),
             "frame_times": np.array(self.times, np.float64),
             "difference": self._meter.difference,
-            "cuts": self._meter.cuts,
+            "cuts": np.array(hit_times(transitions), np.float64),
+            "content_cuts": self._meter.content_cuts,
+            "transitions": [asdict(transition) for transition in transitions],
         }
 
 

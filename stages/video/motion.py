@@ -1,4 +1,4 @@
-"""Motion: how much a video changes from frame to frame, and the cuts and visual beats of each second.
+"""Motion: how much a video changes from frame to frame, its transitions, and the cuts and beats of each second.
 
 `MotionMeter` reads every frame once, at a small size; `scene_cuts` and `visual_beats` put its results in bins of one
 second.
@@ -13,6 +13,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from stages.video.cuts.detector import CutDetector
+from stages.video.cuts.transitions import Transition
+
 CUT_THRESHOLD = 27.0  # PySceneDetect's default
 NOMINAL_RATE = Fraction(25)  # frames per second; PySceneDetect needs a rate, though no time is computed from it
 BEAT_PROMINENCE = 0.25  # prominence in the difference curve when that is scaled to [0, 1]
@@ -25,9 +28,10 @@ Curve = npt.NDArray[np.float32]
 class MotionMeter:
     """Measures differences and cuts of a video whose small BGR frames come one by one with their true times.
 
-    Cuts are those of PySceneDetect's `ContentDetector` with the defaults of its application: threshold 27, scenes of at
-    least 0.6 s. The default of its library, 15 frames, is the same at 25 frames per second, but at low or variable
-    frame rates it would suppress cuts that are seconds apart. (Source: scenedetect 0.7, `detect-content`.)
+    `transitions` are those that our own detector finds. `content_cuts` are the input of the released model, whose
+    features were made so: the cuts of PySceneDetect's `ContentDetector` with the defaults of its application, threshold
+    27, scenes of at least 0.6 s. The default of its library, 15 frames, is the same at 25 frames per second, but at low
+    or variable frame rates it would suppress cuts that are seconds apart. (Source: scenedetect 0.7, `detect-content`.)
     """
 
     def __init__(self) -> None:
@@ -38,7 +42,8 @@ class MotionMeter:
         self._detector = ContentDetector(threshold=CUT_THRESHOLD, min_scene_len=SHORTEST_SCENE)
         self._gray: npt.NDArray[Any] | None = None
         self._differences: list[float] = []
-        self._cuts: list[float] = []
+        self._content_cuts: list[float] = []
+        self._cut_detector = CutDetector()
 
     def add(self, frame: npt.NDArray[np.uint8], pts: int, time_base: Fraction) -> None:
         """Takes the next frame [height, width, 3], BGR, which is shown from `pts * time_base` seconds on."""
@@ -49,7 +54,8 @@ class MotionMeter:
         self._differences.append(self._cv2.norm(gray, previous, self._cv2.NORM_L1) / gray.size)
         self._gray = gray
         time = FrameTimecode(Timecode(pts, time_base), NOMINAL_RATE)
-        self._cuts += [cut.seconds for cut in self._detector.process_frame(time, frame)]
+        self._content_cuts += [cut.seconds for cut in self._detector.process_frame(time, frame)]
+        self._cut_detector.add(frame, pts * time_base.numerator / time_base.denominator)
 
     @property
     def difference(self) -> Curve:
@@ -57,9 +63,13 @@ class MotionMeter:
         return np.array(self._differences, np.float32)
 
     @property
-    def cuts(self) -> Times:
-        """Times in seconds, rising, at which the first frame of a new shot is shown: [cuts]."""
-        return np.array(self._cuts, np.float64)
+    def content_cuts(self) -> Times:
+        """Times in seconds, rising, of the cuts of `ContentDetector`: [cuts]."""
+        return np.array(self._content_cuts, np.float64)
+
+    def transitions(self) -> list[Transition]:
+        """Returns cuts, dissolves and fades in the order of their times, after the last frame; call it once."""
+        return self._cut_detector.transitions()
 
 
 def second_of(times: npt.ArrayLike, seconds: int) -> npt.NDArray[np.int64]:

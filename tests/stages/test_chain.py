@@ -72,6 +72,7 @@ def test_the_stages_fit_together_with_default_settings(
     assert -25 < sidecar["loudness"] < -8
     assert -0.1 < sidecar["true_peak"] < 2
     assert sidecar["cuts"] == [pytest.approx(1.52, abs=0.05)]
+    assert [(one["kind"], one["start"]) for one in sidecar["transitions"]] == [("cut", sidecar["cuts"][0])]
 
 
 def test_the_source_audio_follows_the_features(video: Path) -> None:

@@ -81,7 +81,7 @@ class TestTimes:
         """Whatever the rate: of a shot of 0.4 s only the beginning is a cut, of one of 0.6 s both ends are."""
         for short, expected in ((0.4, [1.6]), (0.6, [1.6, 2.2])):
             shots = [(plain(RED), round(1.6 * rate)), (plain(GREEN), round(short * rate)), (plain(BLUE), rate)]
-            cuts = good(write_shots(tmp_path / "a.mp4", shots, rate))["cuts"]
+            cuts = good(write_shots(tmp_path / "a.mp4", shots, rate))["content_cuts"]
             np.testing.assert_allclose(cuts, expected, atol=1e-9)
 
     def test_variable_rate_uses_the_timestamps(self, tmp_path: Path):

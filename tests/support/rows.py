@@ -59,6 +59,7 @@ def sound_columns(duration: float) -> Row:
     return {
         "waveform": np.stack([tone, tone], axis=1),
         "cuts": np.array([0.5]),
+        "transitions": [{"kind": "cut", "start": 0.5, "end": 0.5, "confidence": 0.98765}],
         "rhythm": rhythm,
         "seconds": {},
     } | MIX_COLUMNS
