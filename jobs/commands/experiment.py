@@ -120,7 +120,7 @@ def cut_hits_command(
 def fit_cuts_command(
     pictures: Photographs,
     out: Annotated[Path, typer.Argument(help="JSON file that takes the weights.")],
-    seeds: Annotated[int, typer.Option(min=1, help="Composed films of each kind.")] = 50,
+    seeds: Annotated[int, typer.Option(min=1, help="Composed films of each kind.")] = 40,
 ) -> None:
     """Fit the network that judges hard cuts on composed films."""
     with exit_on_error(NOTHING_KEPT), _os_errors_as_user_errors():

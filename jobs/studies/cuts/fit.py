@@ -21,8 +21,8 @@ from stages.video.cuts.hard_cuts import CONTEXT, cut_features, judged_frames, mi
 from stages.video.cuts.measures import Planes, Values, differences, signature
 from stages.video.cuts.transitions import CUT
 
-HIDDEN = 24  # units of the network
-NOISE = 0.1  # standard deviation of what is added to the features, in theirs
+HIDDEN = 64  # units of the network
+NOISE = 0.15  # standard deviation of what is added to the features, in theirs
 BATCH = 512
 CORPUS_SEED = 1 << 28  # of the first film of the composed corpus; clips of `corpus make` have smaller ones
 
@@ -106,7 +106,7 @@ def fit(parts: Sequence[Examples], steps: int) -> dict[str, list[float] | list[l
     return {name: np.round(np.asarray(value, np.float64), 4).tolist() for name, value in weights.items()}
 
 
-def fit_cuts(pictures: Path, out: Path, *, seeds: int = 50, steps: int = 12_000) -> str:
+def fit_cuts(pictures: Path, out: Path, *, seeds: int = 40, steps: int = 20_000) -> str:
     """Composes films, fits the network, writes its weights, and returns a line about it.
 
     Args:

@@ -21,8 +21,8 @@ Signature = npt.NDArray[np.uint8]
 Values = npt.NDArray[np.float32]
 
 _TALL, _BROAD = (ROWS - 2 * REACH[0]) // BLOCKS[0], (COLUMNS - 2 * REACH[1]) // BLOCKS[1]
-_AREA = np.float32(_TALL * _BROAD)
-_MIDDLE = np.s_[:, REACH[0] : ROWS - REACH[0], REACH[1] : COLUMNS - REACH[1]]
+_SHIFTS = (2 * REACH[0] + 1, 2 * REACH[1] + 1)
+_UNMOVED = _SHIFTS[0] * _SHIFTS[1] // 2  # number of the place that a part has without motion
 
 
 def signature(frame: npt.NDArray[np.uint8]) -> Signature:
@@ -50,15 +50,25 @@ class Planes:
         """Standard deviation of gray and colors, [frames]."""
         self.mean = self.planes[:, 0].mean(1)
         """Mean gray level, [frames]."""
-        self.sums, self.squares = _box_sums(self.gray), _box_sums(self.gray**2)
+        self.places, self.power = _places(self.gray)
 
 
-def _box_sums(picture: Values) -> Values:
-    """Returns the sums over all boxes of the size of a block, [frames, rows, columns of their corners]."""
-    total = np.zeros((len(picture), ROWS + 1, COLUMNS + 1), np.float64)
-    total[:, 1:, 1:] = picture.cumsum(1, dtype=np.float64).cumsum(2)
-    sums = total[:, _TALL:, _BROAD:] - total[:, :-_TALL, _BROAD:] - total[:, _TALL:, :-_BROAD]
-    return (sums + total[:, :-_TALL, :-_BROAD]).astype(np.float32)
+def _places(gray: Values) -> tuple[Values, Values]:
+    """Returns the parts of the picture at all places to which they may move.
+
+    Returns:
+        [frames, parts, places, pixels] without their mean and with a mean square of 1 (less where noise prevails), and
+        their variance, [frames, parts, places].
+    """
+    windows = np.lib.stride_tricks.sliding_window_view(gray, (_TALL, _BROAD), axis=(1, 2))
+    (down, across), count = _SHIFTS, len(gray)
+    corners = [(row * _TALL, column * _BROAD) for row in range(BLOCKS[0]) for column in range(BLOCKS[1])]
+    parts = [windows[:, y : y + down, x : x + across].reshape(count, down * across, -1) for y, x in corners]
+    places = np.stack(parts, 1)
+    places -= places.mean(3, keepdims=True)
+    power = np.einsum("fpsa,fpsa->fps", places, places) / np.float32(_TALL * _BROAD)
+    places /= np.sqrt(power + np.float32(NOISE**2))[..., None]
+    return places, power
 
 
 def differences(planes: Planes, one: npt.NDArray[np.intp], two: npt.NDArray[np.intp]) -> Values:
@@ -79,28 +89,10 @@ def differences(planes: Planes, one: npt.NDArray[np.intp], two: npt.NDArray[np.i
 
 def _structure(planes: Planes, one: npt.NDArray[np.intp], two: npt.NDArray[np.intp]) -> Values:
     """Returns structure with and without motion, [pairs, 2]."""
-    down, across = REACH
-    corners = np.s_[:, down : ROWS - down : _TALL, across : COLUMNS - across : _BROAD]
-    blocks = planes.gray[_MIDDLE][one].reshape(-1, BLOCKS[0], _TALL, BLOCKS[1], _BROAD)
-    own = planes.sums[corners][one]
-    own_power = np.maximum(planes.squares[corners][one] / _AREA - (own / _AREA) ** 2, 0)
-    other, other_sums, other_squares = planes.gray[two], planes.sums[two], planes.squares[two]
-    noise = np.float32(NOISE**2)
-    best = np.full(own.shape, -1, np.float32)
-    still = best
-    for y in range(2 * down + 1):
-        for x in range(2 * across + 1):
-            part = other[:, y : y + ROWS - 2 * down, x : x + COLUMNS - 2 * across].reshape(blocks.shape)
-            at = np.s_[:, y : y + ROWS - 2 * down : _TALL, x : x + COLUMNS - 2 * across : _BROAD]
-            sums = other_sums[at]
-            power = np.maximum(other_squares[at] / _AREA - (sums / _AREA) ** 2, 0)
-            common = np.einsum("nrhcw,nrhcw->nrc", blocks, part) / _AREA - own * sums / _AREA**2
-            alike = common / np.sqrt((own_power + noise) * (power + noise))
-            best = np.maximum(best, alike)
-            if (y, x) == (down, across):
-                still, still_power = alike, power
-    weight = np.sqrt(np.maximum(own_power, still_power))
-    weight = np.minimum(weight, 8 * weight.mean((1, 2), keepdims=True) / 4)
-    # A block without contrast in both frames says nothing.
-    total = weight.sum((1, 2)) + np.float32(NOISE)
-    return np.column_stack([(weight * (1 - alike)).sum((1, 2)) / total for alike in (best, still)])
+    own = planes.places[one, :, _UNMOVED]
+    alike = (planes.places[two] @ own[..., None])[..., 0] / np.float32(_TALL * _BROAD)  # [pairs, parts, places]
+    weight = np.sqrt(np.maximum(planes.power[one, :, _UNMOVED], planes.power[two, :, _UNMOVED]))
+    weight = np.minimum(weight, 2 * weight.mean(1, keepdims=True))
+    # A part without contrast in both frames says nothing.
+    total = weight.sum(1) + np.float32(NOISE)
+    return np.column_stack([(weight * (1 - best)).sum(1) / total for best in (alike.max(2), alike[..., _UNMOVED])])
