@@ -15,7 +15,10 @@ from tests.support.command_line import invoke
 
 HEAVY = {"torch", "ray", "pyarrow", "numpy", "open_clip", "stable_audio_tools", "scipy", "cv2"}
 EXPERIMENTS = {
+    "cut-hits",
+    "cuts",
     "first-soundtrack",
+    "fit-cuts",
     "ablation", "samplers", "precision", "decode-cost", "resume", "pack-dataset", "plot-results", "plot-losses",
 }  # fmt: skip
 

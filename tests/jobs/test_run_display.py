@@ -21,7 +21,7 @@ def test_lines_have_news_now_and_then_and_always_the_end(capsys: pytest.CaptureF
     assert len(lines) == 2
     assert lines[0] == "2 to score; starting Ray"
     assert lines[1].startswith("1 of 2 done, 1 failed, 0 in flight, ")
-    assert lines[1].endswith("(decode 2, features 2, rhythm 2, sample 2, sound 2, mux 2)")
+    assert lines[1].endswith("(decode 2, features 2, rhythm 2, sample 2, sound 2, mix 2, mux 2)")
 
 
 def test_before_the_first_progress_it_says_what_is_waited_for(
@@ -112,8 +112,8 @@ def test_speed_is_that_of_the_last_minutes() -> None:
 
 
 def test_rows_in_line_are_those_between_two_stages() -> None:
-    progress = RunProgress({"decode": 7, "features": 5, "rhythm": 5, "sample": 2, "sound": 2, "mux": 1})
-    assert [queued(progress, 10, stage, STAGES) for stage in STAGES] == [3, 2, 0, 3, 0, 1]
+    progress = RunProgress({"decode": 7, "features": 5, "rhythm": 5, "sample": 2, "sound": 2, "mix": 2, "mux": 1})
+    assert [queued(progress, 10, stage, STAGES) for stage in STAGES] == [3, 2, 0, 3, 0, 0, 1]
     assert run_note(progress, 10, Speed(), STAGES, None) == "1 of 10 done, 0 failed, 6 in flight"
 
 
