@@ -51,6 +51,10 @@ _KINDS = {
     "lights": ("city lights out of focus", "blurred lights at night", "glowing lights"),
     "face": ("a face", "a person who speaks", "a portrait"),
     "title": ("a title", "large letters", "words on the screen"),
+    "dance": ("a dance", "people who dance", "dancing"),
+    "conductor": ("a conductor", "someone who conducts", "a person with a baton"),
+    "sport": ("sport", "an athlete", "somebody who runs and jumps"),
+    "talk": ("someone who talks", "an interview", "a talking person"),
 }
 
 
@@ -58,7 +62,7 @@ def scene_caption(film: Film, scene: Scene, rng: np.random.Generator) -> str:
     """Returns a line about a scene, in a random wording."""
     colors = _wording(_WARMTH, scene.warmth, rng)
     mood = _mood(scene.warmth, film.energy, rng)
-    kind = _choice(_KINDS[scene.kind], rng)
+    kind = _choice(_KINDS[_subject(scene)], rng)
     motion = _wording(_MOTION, scene.speed, rng)
     names = list(dict.fromkeys(color_name(color) for color in (scene.palette[0], scene.palette[2])))
     shades = " and ".join(names)
@@ -79,7 +83,7 @@ def caption(film: Film) -> str:
     colors = _wording(_WARMTH, film.warmth, rng)
     motion = _wording(_MOTION, float(np.mean([scene.speed for scene in film.scenes])), rng)
     mood = _mood(film.warmth, film.energy, rng)
-    kinds = ", ".join(_choice(_KINDS[kind], rng) for kind in dict.fromkeys(scene.kind for scene in film.scenes[:3]))
+    kinds = ", ".join(_choice(_KINDS[kind], rng) for kind in dict.fromkeys(map(_subject, film.scenes[:3])))
     lines = (
         f"{colors}, {pace}, {motion}, {kinds}, {mood}",
         f"a {mood} video with {colors}, {pace} and {motion}: {kinds}",
@@ -92,6 +96,11 @@ def scene_captions(film: Film) -> tuple[str, ...]:
     """Returns a line for each scene, always the same ones for the same film."""
     rng = stream(film.seed, "scene captions")
     return tuple(scene_caption(film, scene, rng) for scene in film.scenes)
+
+
+def _subject(scene: Scene) -> str:
+    """Returns what a scene shows: its people, or else its pattern."""
+    return scene.people.kind if scene.people else scene.kind
 
 
 def _choice(words: tuple[str, ...], rng: np.random.Generator) -> str:

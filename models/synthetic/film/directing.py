@@ -13,6 +13,7 @@ import numpy as np
 
 from models.synthetic.film.editing import UNRELATED, content_difference, on_frame
 from models.synthetic.film.palette import muted, palette, portrait
+from models.synthetic.film.people.casting import with_people
 from models.synthetic.film.picture import KINDS, painter
 from models.synthetic.film.plan import FPS, MORE_MOTIONS, Film, Scene
 from models.synthetic.music.piece import Outline
@@ -32,13 +33,14 @@ class _Look:
     saturation: float
 
 
-def direct(piece: Outline, seed: int, another: Callable[[int, float], Outline]) -> Film:
+def direct(piece: Outline, seed: int, another: Callable[[int, float], Outline], people: str | None = None) -> Film:
     """Returns the film of a piece; for some seeds it follows another piece.
 
     Args:
         piece: the piece.
         seed: seed of the film.
         another: makes another piece from a seed and a length in seconds.
+        people: kind of its people, see `with_people`; by chance if left out.
     """
     rng = stream(seed, "film")
     related = bool(rng.random() >= UNRELATED)
@@ -50,7 +52,7 @@ def direct(piece: Outline, seed: int, another: Callable[[int, float], Outline]) 
     for start, stop in itertools.pairwise([0.0, *cuts, on_frame(piece.duration)]):
         scenes.append(_scene(scenes[-1] if scenes else None, start, stop, guide, look, rng))
     black = rng.random(2)
-    return Film(
+    film = Film(
         seed,
         piece.duration,
         related,
@@ -63,6 +65,7 @@ def direct(piece: Outline, seed: int, another: Callable[[int, float], Outline]) 
         closing=round(float(rng.uniform(0.4, 1.5)), 2) if black[1] < 0.25 else 0.0,
         grain=round(float(rng.uniform(1.5, 5.0)), 2) if rng.random() < 0.25 else 0.0,
     )
+    return with_people(film, guide, people)
 
 
 def intensity_at(guide: Outline, time: float) -> float:

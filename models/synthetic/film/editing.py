@@ -7,6 +7,7 @@ import itertools
 import numpy as np
 
 from models.synthetic.film.palette import palette
+from models.synthetic.film.people.casting import with_people
 from models.synthetic.film.picture import PLAIN_KINDS, painter
 from models.synthetic.film.plan import FPS, MOTIONS, Film, Scene
 from models.synthetic.music.compose import compose
@@ -20,8 +21,14 @@ _CLEAR = 40.0  # content difference across a cut that is aimed at; cut detectors
 _SMALL = (64, 36)  # width and height of the pictures that are compared
 
 
-def edit(piece: Outline, seed: int) -> Film:
-    """Returns the film of a piece; for some seeds it is edited to another piece and has the mood of that one."""
+def edit(piece: Outline, seed: int, people: str | None = None) -> Film:
+    """Returns the film of a piece; for some seeds it is edited to another piece and has the mood of that one.
+
+    Args:
+        piece: the piece.
+        seed: seed of the film.
+        people: kind of its people, see `with_people`; by chance if left out.
+    """
     rng = stream(seed, "film")
     related = bool(rng.random() >= UNRELATED)
     guide = piece if related else compose((1 << 32) + seed, piece.duration)
@@ -37,9 +44,10 @@ def edit(piece: Outline, seed: int) -> Film:
     pulses = {on_frame(t): round(0.3 + 0.4 * guide.mood.energy, 3) for t in guide.beats} if energetic else {}
     pulses |= {t: 1.0 for t in accents if energetic or rng.random() < 0.3}
     mood = guide.mood
-    return Film(
+    film = Film(
         seed, piece.duration, related, mood.energy, mood.warmth, tuple(scenes), flashes, tuple(sorted(pulses.items()))
     )
+    return with_people(film, guide, people)
 
 
 def on_frame(time: float) -> float:

@@ -11,6 +11,8 @@ Color = tuple[int, int, int]
 STOPS = (0, 70, 130, 190, 255)
 """Palette indices of the five colors."""
 
+_LEAST_CONTRAST = 0.22
+
 _WARM = (0.0, 0.04, 0.08, 0.12, 0.15, 0.27, 0.95)  # reds, oranges, yellows, bright green, rose
 _COLD = (0.50, 0.55, 0.60, 0.65, 0.70, 0.76)  # teals, blues, violets
 _NAMES = ((0.02, "red"), (0.1, "orange"), (0.18, "yellow"), (0.42, "green"), (0.53, "teal"), (0.68, "blue"))
@@ -58,6 +60,34 @@ def portrait(colors: tuple[Color, ...], rng: np.random.Generator) -> tuple[Color
         _rgb(hue, 0.42, dark * shade),
         _rgb(hue, 0.06, shade),
     )
+
+
+def costumes(colors: tuple[Color, ...], rng: np.random.Generator) -> tuple[Color, ...]:
+    """Returns the palette of a scene with people: two colors of what is behind them, clothes, skin, other clothes.
+
+    All of people differs in lightness from what is behind them; in some scenes they are seen as dark or light outlines.
+    """
+    draws = rng.random(2)
+    light = colorsys.rgb_to_hsv(*(c / 255 for c in colors[0]))[2]
+    skin = portrait(colors, rng)[3]
+    first, second, last = (_apart(color, light) for color in (colors[2], skin, colors[4 if draws[0] < 0.5 else 1]))
+    if draws[1] < 0.15:
+        first = second = last
+    return colors[0], _mixed(colors[0], colors[1], 0.5), first, second, last
+
+
+def _apart(color: Color, light: float) -> Color:
+    """Returns a color whose value, 0..1, differs clearly from the one given."""
+    hue, saturation, value = colorsys.rgb_to_hsv(*(c / 255 for c in color))
+    if abs(value - light) < _LEAST_CONTRAST:
+        up = value >= light if 0.4 < light < 0.6 else light < 0.5
+        value = light + _LEAST_CONTRAST if up else light - _LEAST_CONTRAST
+    return _rgb(hue, saturation, value)
+
+
+def _mixed(one: Color, two: Color, share: float) -> Color:
+    red, green, blue = (round(a + share * (b - a)) for a, b in zip(one, two, strict=True))
+    return red, green, blue
 
 
 def ramp(colors: tuple[Color, ...]) -> npt.NDArray[np.float32]:

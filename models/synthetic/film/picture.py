@@ -8,6 +8,8 @@ import numpy as np
 import numpy.typing as npt
 
 from models.synthetic.film.palette import ramp
+from models.synthetic.film.people.backdrops import BACKDROPS
+from models.synthetic.film.people.drawing import Drawing
 from models.synthetic.film.plan import Film, Scene
 from models.synthetic.film.scenery import SCENERY
 from models.synthetic.film.shapes import SHAPES
@@ -18,6 +20,7 @@ Picture = npt.NDArray[np.uint8]
 
 PLAIN_KINDS = SHAPES | TEXTURES
 KINDS = PLAIN_KINDS | SCENERY
+PATTERNS = KINDS | BACKDROPS
 _MARGIN = 1.2  # size of the pattern over that of the picture, so that the camera can move
 _PULSE = 0.10  # seconds in which a pulse fades
 _FLASH = 0.12  # seconds in which a flash fades
@@ -98,7 +101,10 @@ def _painter(scene: Scene, width: int, height: int) -> Draw:
     It takes the time in seconds and the strengths, 0..1, of pulse and flash, and returns a picture [height, width, 3].
     """
     tall, wide = int(height * _MARGIN), int(width * _MARGIN)
-    pattern = KINDS[scene.kind](stream(scene.seed, "scene"), tall, wide)
+    pattern = PATTERNS[scene.kind](stream(scene.seed, "scene"), tall, wide)
+    people = Drawing(scene.people, tall, wide) if scene.people else None
+    speed = scene.speed * (scene.people.backdrop if scene.people else 1.0)
+    still = pattern(0.0) if scene.people and not speed else None
     colors = ramp(scene.palette)
     rows, columns = np.arange(height) - (height - 1) / 2, np.arange(width) - (width - 1) / 2
     length = max(scene.stop - scene.start, 0.04)
@@ -107,7 +113,9 @@ def _painter(scene: Scene, width: int, height: int) -> Draw:
         since = time - scene.start
         across, down, zoom = _camera(scene.motion, since / length, since)
         zoom *= (1 - 0.05 * pulse) / scene.zoom
-        picture = pattern(scene.speed * (since + scene.skip))
+        picture = pattern(speed * (since + scene.skip)) if still is None else still
+        if people is not None:
+            picture = people.over(picture, time)
         y = np.clip(rows * zoom + (tall - 1) / 2 + down * (tall - height) / 2, 0, tall - 1).astype(np.intp)
         x = np.clip(columns * zoom + (wide - 1) / 2 + across * (wide - width) / 2, 0, wide - 1).astype(np.intp)
         index = picture[y][:, x]
