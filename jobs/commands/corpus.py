@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,17 @@ from jobs.progress import progress_display
 corpus_app = typer.Typer(
     help="Videos with music, made by rule: to train on, and to measure with.", no_args_is_help=True
 )
+
+
+class People(StrEnum):
+    """What a film may have; `none` makes films without people."""
+
+    DANCE = "dance"
+    CONDUCTOR = "conductor"
+    SPORT = "sport"
+    TALK = "talk"
+    NONE = "none"
+
 
 _NO_SOUNDFONT = (
     "music played by oscillators: real instruments need the extra package diff-v2m[soundfont] and a soundfont, "
@@ -40,6 +52,10 @@ def make_command(
     oscillators: Annotated[
         bool, typer.Option("--oscillators", help="Let oscillators play, without soundfonts.")
     ] = False,
+    people: Annotated[
+        People | None,
+        typer.Option(help="People in every film; by chance if left out: about a third of the films then has some."),
+    ] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="Processes; one for each core if left out.")] = None,
     verbosity: Verbosity = Verbosity(),
     as_json: Json = False,
@@ -61,7 +77,7 @@ def make_command(
                 made += 1
                 display.update("clips", done, total)
 
-            table = make_corpus(folder, clips, seed, seconds, workers, on_clip, fonts)
+            table = make_corpus(folder, clips, seed, seconds, workers, on_clip, fonts, people)
         elapsed = time.monotonic() - started
         speed = round(made * seconds / elapsed, 1)
         if as_json:

@@ -3,6 +3,7 @@
 from models.synthetic.film.captions import caption, scene_caption, scene_captions
 from models.synthetic.film.directing import direct
 from models.synthetic.film.editing import edit
+from models.synthetic.film.people.casting import PEOPLE, kind_of_people
 from models.synthetic.film.picture import frames
 from models.synthetic.film.plan import FPS, Film, Scene
 from models.synthetic.music.compose import compose
@@ -13,6 +14,7 @@ from models.synthetic.rng import HELD_OUT, held_out, stream
 __all__ = [
     "FPS",
     "HELD_OUT",
+    "PEOPLE",
     "Accent",
     "Film",
     "Hit",
@@ -28,6 +30,7 @@ __all__ = [
     "edit",
     "frames",
     "held_out",
+    "kind_of_people",
     "render",
     "scene_caption",
     "scene_captions",

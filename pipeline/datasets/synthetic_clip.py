@@ -28,7 +28,13 @@ class ClipFailed(CorpusError):
     """ffmpeg did not write a clip."""
 
 
-def write_clip(seed: int, seconds: float, folder: str | os.PathLike[str], font: Soundfont | None = None) -> Row:
+def write_clip(
+    seed: int,
+    seconds: float,
+    folder: str | os.PathLike[str],
+    font: Soundfont | None = None,
+    people: str | None = None,
+) -> Row:
     """Writes one clip, H.264 and AAC in MP4, first under a temporary name; a seed always gives the same bytes.
 
     Args:
@@ -36,6 +42,7 @@ def write_clip(seed: int, seconds: float, folder: str | os.PathLike[str], font: 
         seconds: its length.
         folder: takes the file.
         font: plays the music; oscillators do if left out.
+        people: kind of the people in its film, one of `PEOPLE` or `none`; by chance if left out.
 
     Returns:
         The clip's row of `TRUTH`.
@@ -47,7 +54,7 @@ def write_clip(seed: int, seconds: float, folder: str | os.PathLike[str], font: 
     target = Path(folder) / clip_name(seed)
     part = part_path(target)
     piece, music = make_music(seed, seconds, font)
-    film = direct(piece, seed, band_outline) if font else edit(piece, seed)
+    film = direct(piece, seed, band_outline, people) if font else edit(piece, seed, people)
     with tempfile.TemporaryDirectory(prefix="diff-v2m-clip-") as scratch:
         sound = Path(scratch) / "sound.wav"
         _write_wav(sound, music)

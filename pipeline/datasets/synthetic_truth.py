@@ -10,12 +10,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from models.errors import UserError
-from models.synthetic import Film, Outline, held_out, scene_captions
+from models.synthetic import Film, Outline, Scene, held_out, scene_captions
 from models.synthetic.film.captions import caption
 from stages.contracts import Row
 
 TABLE = "truth.parquet"
-VERSION_KEY, VERSION = b"diff-v2m-corpus", b"2"
+VERSION_KEY, VERSION = b"diff-v2m-corpus", b"3"
 """Version of clips and table. Every change that makes others raises it; older clips are then made anew."""
 
 _TIMES = _CURVE = pa.list_(pa.float64())
@@ -46,6 +46,8 @@ SCENE = pa.struct(
         ("transition_seconds", pa.float64()),
         ("speed", pa.float64()),
         ("warmth", pa.float64()),
+        ("people", pa.int32()),  # how many
+        ("people_style", pa.string()),  # how they move; empty without people
         ("caption", pa.string()),
     ]
 )
@@ -79,6 +81,12 @@ TRUTH = pa.schema(
         ("cuts", _TIMES),  # of scenes that begin at once
         ("flashes", _TIMES),
         ("pulses", _TIMES),
+        ("people", pa.string()),  # dance, conductor, sport, talk or none
+        ("people_styles", pa.list_(pa.string())),
+        ("people_share", pa.float64()),  # share of the time that has people
+        ("people_follow", pa.string()),  # music, other piece, own tempo or chance; none without people
+        ("kinematic_beats", _TIMES),  # when movement of people who are seen stops or turns
+        ("kinematic_strengths", _TIMES),
         ("caption", pa.string()),
         ("scenes", pa.list_(SCENE)),
     ]
@@ -125,13 +133,26 @@ def truth(piece: Outline, film: Film, soundfont: str = "") -> Row:
         "cuts": list(film.cuts),
         "flashes": [time for time, _ in film.flashes],
         "pulses": [time for time, _ in film.pulses],
+        "people": film.people,
+        "people_styles": list(film.people_styles),
+        "people_share": film.people_share,
+        "people_follow": film.people_follow,
+        "kinematic_beats": [time for time, _ in film.kinematic_beats],
+        "kinematic_strengths": [strength for _, strength in film.kinematic_beats],
         "caption": caption(film),
-        "scenes": [
-            {name: getattr(scene, name) for name in SCENE.names if name not in ("caption", "beside")}
-            | {"caption": words, "beside": scene.beside.kind if scene.beside else ""}
-            for scene, words in zip(film.scenes, scene_captions(film), strict=True)
-        ],
+        "scenes": [_scene(scene, words) for scene, words in zip(film.scenes, scene_captions(film), strict=True)],
     }
+
+
+def _scene(scene: Scene, words: str) -> Row:
+    """Returns the row of `SCENE` for a scene and its caption."""
+    told = {
+        "caption": words,
+        "beside": scene.beside.kind if scene.beside else "",
+        "people": len(scene.people.figures) if scene.people else 0,
+        "people_style": scene.people.style if scene.people else "",
+    }
+    return {name: told[name] if name in told else getattr(scene, name) for name in SCENE.names}
 
 
 def read_truth(folder: Path) -> dict[int, Row]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 
 from models.progress import ProgressCallback
-from models.synthetic import HELD_OUT, held_out
+from models.synthetic import HELD_OUT, held_out, kind_of_people
 from models.synthetic.music.soundfont.riff import Soundfont
 from pipeline.datasets.synthetic_clip import write_clip
 from pipeline.datasets.synthetic_music import soundfont_of
@@ -33,6 +33,7 @@ def make_corpus(
     workers: int | None = None,
     on_progress: ProgressCallback | None = None,
     soundfonts: Sequence[Soundfont] = (),
+    people: str | None = None,
 ) -> pa.Table:
     """Writes the clips of seeds `seed` to `seed + clips - 1` and their truth; clips that are there already are kept.
 
@@ -45,6 +46,7 @@ def make_corpus(
         workers: number of processes; one for each core if left out.
         on_progress: called after each new clip; kept clips count as done.
         soundfonts: play the music, see `soundfont_of`; oscillators do if there are none.
+        people: kind of the people in all films, one of `PEOPLE` or `none`; by chance, film by film, if left out.
 
     Returns:
         The table in `truth.parquet`, in rising order of the seeds.
@@ -74,9 +76,13 @@ def make_corpus(
         raise SeedRange(f"{root} holds clips {here}, seeds from {seed} on are {new}: choose another folder")
     fonts = {s: soundfont_of(s, soundfonts) for s in wanted}
     sounds = {s: font.name if font else "" for s, font in fonts.items()}
-    missing = [
-        s for s in wanted if s not in rows or (rows[s]["duration"], rows[s]["soundfont"]) != (seconds, sounds[s])
-    ]
+    shown = {s: kind_of_people(s, people) for s in wanted}
+
+    def is_made(s: int) -> bool:
+        row = rows.get(s)
+        return row is not None and (row["duration"], row["soundfont"], row["people"]) == (seconds, sounds[s], shown[s])
+
+    missing = [s for s in wanted if not is_made(s)]
     # A row must never stand beside a clip that it does not describe, so it is removed before the clip is made anew.
     outdated = [s for s in missing if s in rows]
     rows = {s: row for s, row in rows.items() if s not in missing}
@@ -84,7 +90,9 @@ def make_corpus(
         write_truth(root, rows)
     table = truth_table(rows)
     try:
-        for count, row in enumerate(_write_clips([(s, fonts[s]) for s in missing], seconds, root, workers), 1):
+        for count, row in enumerate(
+            _write_clips([(s, fonts[s], shown[s]) for s in missing], seconds, root, workers), 1
+        ):
             rows[row["seed"]] = row
             if count % _SAVE_EVERY == 0:
                 write_truth(root, rows)
@@ -97,17 +105,17 @@ def make_corpus(
 
 
 def _write_clips(
-    clips: list[tuple[int, Soundfont | None]], seconds: float, root: Path, workers: int | None
+    clips: list[tuple[int, Soundfont | None, str]], seconds: float, root: Path, workers: int | None
 ) -> Iterator[Row]:
     """Writes clips in several processes and yields their rows, in the order in which the clips are finished."""
     count = min(workers or _usable_cores(), len(clips))
     if count <= 1:
-        for seed, font in clips:
-            yield write_clip(seed, seconds, root, font)
+        for seed, font, people in clips:
+            yield write_clip(seed, seconds, root, font, people)
         return
     # Spawned, not forked: the caller may have threads.
     with ProcessPoolExecutor(count, mp_context=multiprocessing.get_context("spawn")) as pool:
-        tasks = [pool.submit(write_clip, seed, seconds, root, font) for seed, font in clips]
+        tasks = [pool.submit(write_clip, seed, seconds, root, font, people) for seed, font, people in clips]
         try:
             for task in as_completed(tasks):
                 yield task.result()

@@ -11,7 +11,7 @@ Color = tuple[int, int, int]
 STOPS = (0, 70, 130, 190, 255)
 """Palette indices of the five colors."""
 
-_LEAST_CONTRAST = 0.22
+_LEAST_CONTRAST = 0.27
 
 _WARM = (0.0, 0.04, 0.08, 0.12, 0.15, 0.27, 0.95)  # reds, oranges, yellows, bright green, rose
 _COLD = (0.50, 0.55, 0.60, 0.65, 0.70, 0.76)  # teals, blues, violets

@@ -84,11 +84,11 @@ def test_a_clip_is_the_same_bytes_in_any_process(folder: Path, tmp_path: Path) -
 def test_stopped_run_goes_on(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     made: list[int] = []
 
-    def failing(seed: int, seconds: float, root: Path, _font: None) -> Row:
+    def failing(seed: int, seconds: float, root: Path, _font: None, people: str) -> Row:
         if len(made) == 2:
             raise KeyboardInterrupt
         made.append(seed)
-        return write_clip(seed, seconds, root)
+        return write_clip(seed, seconds, root, people=people)
 
     monkeypatch.setattr(synthetic_videos, "write_clip", failing)
     with pytest.raises(KeyboardInterrupt):

@@ -58,8 +58,8 @@ def burst(guide: Outline, on_accents: bool, rng: np.random.Generator) -> list[Mo
         while now < guide.duration:
             moments.append(now)
             now += float(rng.uniform(1.4, 3.6))
-    moves = [Move(-2.0, -1.0, _READY, "turn", 0.0)]
-    here = 0.0
+    here = 0.4 * float(rng.choice((-1, 1)))
+    moves = [Move(-2.0, -1.0, _READY.moved(here), "turn", 0.0)]
     for moment in moments:
         name = ("jump", "throw", "run", "kick")[int(rng.integers(4))]
         here = _burst(name, moment, here, moves, rng)
@@ -92,7 +92,7 @@ def _burst(name: str, stop: float, here: float, moves: list[Move], rng: np.rando
     else:
         side = -1.0 if here > 0 else 1.0
         count, each = int(rng.integers(4, 7)), float(rng.uniform(0.12, 0.16))
-        far = 0.16 * side
+        far = -2 * here / (count + 0.5)
         for number in range(count):
             leads = number % 2 == 0
             here += far

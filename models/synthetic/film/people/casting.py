@@ -17,7 +17,8 @@ from models.synthetic.film.plan import Film, Scene
 from models.synthetic.music.piece import Outline
 from models.synthetic.rng import stream
 
-KINDS = ("dance", "conductor", "sport", "talk")
+PEOPLE = ("dance", "conductor", "sport", "talk")
+"""Kinds of people."""
 SHARE = 0.35
 """Share of the films that have people."""
 OFF = 0.2
@@ -39,9 +40,15 @@ class _Troupe:
 
 
 def kind_of_people(seed: int, asked: str | None = None) -> str:
-    """Returns the kind of people in the film of a seed: one of `KINDS` or `none`; what is asked for, or by chance."""
+    """Returns the kind of people in the film of a seed: one of `PEOPLE` or `none`; what is asked for, or by chance.
+
+    Raises:
+        ValueError: there is no such kind.
+    """
+    if asked not in (None, "none", *PEOPLE):
+        raise ValueError(f"expected people of a kind of {', '.join(PEOPLE)} or none: got {asked!r}")
     rng = stream(seed, "people")
-    has, kind = rng.random() < SHARE, str(rng.choice(KINDS, p=_SHARES))
+    has, kind = rng.random() < SHARE, str(rng.choice(PEOPLE, p=_SHARES))
     return asked or (kind if has else "none")
 
 
@@ -51,7 +58,7 @@ def with_people(film: Film, guide: Outline, asked: str | None = None) -> Film:
     Args:
         film: a film without people.
         guide: the piece that the film follows.
-        asked: one of `KINDS` or `none`; by chance if left out.
+        asked: one of `PEOPLE` or `none`; by chance if left out.
     """
     kind = kind_of_people(film.seed, asked)
     if kind == "none":

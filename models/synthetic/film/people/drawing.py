@@ -85,14 +85,14 @@ class Drawing:
         if looks.long_hair:
             back = [(head[0] + neck[0]) // 2, (head[1] + neck[1]) // 2]
             ellipse(back, 0.085, 0.12, looks.hair, degrees)
+        limb(neck, head, 0.055, SKIN)
         trunk = np.array([shoulders[0], shoulders[1], tops[1], tops[0]], np.int32)
         cv2.fillConvexPoly(picture, trunk, looks.shirt, cv2.LINE_AA, _BITS)
         limb(shoulders[0], shoulders[1], 0.06, looks.shirt)
-        limb(neck, hips, 0.12, looks.shirt)
+        limb([neck[k] + (hips[k] - neck[k]) // 5 for k in (0, 1)], hips, 0.12, looks.shirt)
         limb(tops[0], tops[1], 0.09, looks.shirt if looks.skirt else looks.trousers)
         if looks.skirt:
             self._skirt(picture, tops, knees, looks.shirt)
-        limb(neck, head, 0.055, SKIN)
         ellipse(head, 0.062, _HEAD, SKIN, degrees)
         up = [head[0] + int(0.02 * size * _ONE * np.sin(tilt)), head[1] - int(0.026 * size * _ONE * np.cos(tilt))]
         ellipse(up, 0.065, 0.055, looks.hair, degrees)
