@@ -9,7 +9,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-from models.synthetic import FPS, compose, render
+from models.synthetic import FPS, compose, edit, kind_of_people, render
 from pipeline.datasets import synthetic_clip, synthetic_truth, synthetic_videos
 from pipeline.datasets.synthetic_clip import ClipFailed, write_clip
 from pipeline.datasets.synthetic_truth import clip_name
@@ -68,6 +68,7 @@ def test_table_tells_the_truth(folder: Path) -> None:
         piece = compose(row["seed"], LENGTH)
         assert (row["key"], row["mode"], row["tempo"]) == (piece.key, piece.mode, piece.tempo)
         assert row["accents"] == [accent.time for accent in piece.accents]
+        assert row["people"] == kind_of_people(row["seed"])
         assert not row["held_out"]
         assert [scene["start"] for scene in row["scenes"]][1:] == row["cuts"]
         assert all(scene["caption"] for scene in row["scenes"])
@@ -111,6 +112,21 @@ def test_clips_of_other_length_are_made_anew(tmp_path: Path) -> None:
     table = make_corpus(tmp_path, 1, 3, 3.0)
     assert table["duration"].to_pylist() == [3.0]
     assert decode(tmp_path / clip_name(3), DecodeSettings())["duration"] == pytest.approx(3.0, abs=0.05)
+
+
+def test_films_have_the_people_that_are_asked_for_and_their_kinematic_beats_are_in_the_table(tmp_path: Path) -> None:
+    made: list[int] = []
+    for people in ("talk", "dance", "dance"):
+        table = make_corpus(tmp_path, 1, 3, 4.0, people=people, on_progress=lambda *_: made.append(1))
+    assert len(made) == 2
+    row, film = table.to_pylist()[0], edit(compose(3, 4.0), 3, "dance")
+    assert (row["people"], row["people_styles"]) == ("dance", list(film.people_styles))
+    assert row["people_follow"] == film.people_follow
+    assert row["people_share"] == pytest.approx(film.people_share)
+    assert list(zip(row["kinematic_beats"], row["kinematic_strengths"], strict=True)) == list(film.kinematic_beats)
+    assert len(row["kinematic_beats"]) > 1
+    assert all(bool(scene["people"]) == bool(scene["people_style"]) for scene in row["scenes"])
+    assert any(scene["people"] for scene in row["scenes"])
 
 
 def test_training_and_held_out_clips_are_kept_apart(tmp_path: Path) -> None:

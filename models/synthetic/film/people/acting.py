@@ -75,6 +75,9 @@ def _burst(name: str, stop: float, here: float, moves: list[Move], rng: np.rando
         start = max(moves[-1].time, time - length)
         moves.append(Move(start, time, shown.moved(here), easing, strength, jump=jump))
 
+    last = moves[-1].time
+    if stop - last > 2.0:  # the athlete rises slowly after the last burst
+        moves.append(Move(last + 0.3, last + 1.1, _READY.moved(here), "turn", 0.0))
     crouch = replace(_READY, hip_y=0.15, lean=0.1, left_arm=0.5, right_arm=0.5, left_elbow=0.2, right_elbow=0.2)
     if name == "jump":
         add(0.6, stop - 0.45, crouch, "turn")

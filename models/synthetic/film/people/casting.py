@@ -24,7 +24,7 @@ SHARE = 0.35
 OFF = 0.2
 """Share of the films with dancers or conductors whose people do not follow the music."""
 _SHARES = (0.58, 0.12, 0.15, 0.15)  # of the kinds among the films with people
-_AFTER = 1.4  # seconds of moves after a scene, for dissolves
+_BEFORE, _AFTER = 0.5, 1.4  # seconds of moves around a scene, for dissolves
 _MOST = 5  # figures
 _FACES = ("face", "title")  # kinds of picture that do not go behind people
 
@@ -73,9 +73,8 @@ def with_people(film: Film, guide: Outline, asked: str | None = None) -> Film:
     for group in _chosen(scenes, rng):
         troupe = troupes[int(rng.random() < 0.4) % len(troupes)]
         first = _peopled(scenes[group[0]], kind, follows, troupe, guide.duration, rng)
-        assert first.people is not None
         for index in group:
-            scenes[index] = _during(replace(first, beside=scenes[index].beside), scenes[index], troupe)
+            scenes[index] = _during(first, scenes[index])
     return replace(film, scenes=tuple(scenes))
 
 
@@ -190,15 +189,11 @@ def _places(kind: str, count: int, rng: np.random.Generator) -> list[tuple[float
     return places
 
 
-def _during(peopled: Scene, scene: Scene, troupe: _Troupe) -> Scene:
-    """Returns a scene with the people of another, whose moves are those of its time."""
+def _during(peopled: Scene, scene: Scene) -> Scene:
+    """Returns a scene with the people and the colors of another, whose moves are those of its own time."""
     assert peopled.people is not None
     figures = tuple(
-        replace(f, moves=arrivals(f.moves, scene.start - 0.5, scene.stop + _AFTER)) for f in peopled.people.figures
+        replace(f, moves=arrivals(f.moves, scene.start - _BEFORE, scene.stop + _AFTER)) for f in peopled.people.figures
     )
-    return replace(
-        scene,
-        kind=peopled.kind,
-        palette=peopled.palette,
-        people=replace(peopled.people, figures=figures),
-    )
+    people = replace(peopled.people, figures=figures)
+    return replace(scene, kind=peopled.kind, palette=peopled.palette, people=people)
