@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import pyarrow.parquet as pq
+
 from tests.support.command_line import invoke
 from tests.support.soundfonts import write_soundfont
 
@@ -23,6 +25,13 @@ def test_the_command_says_who_plays(tmp_path: Path) -> None:
     result = invoke(*arguments, "--soundfont", font)
     assert "1 clip of 2 s made" in result.stdout
     assert "music played by tiny.sf2" in result.stdout
+
+
+def test_films_have_the_people_that_are_asked_for(tmp_path: Path) -> None:
+    arguments = ["corpus", "make", tmp_path, "--clips", "2", "--seconds", "2", "--workers", "1", "--oscillators"]
+    assert invoke(*arguments, "--people", "sport").exit_code == 0
+    assert pq.read_table(tmp_path / "truth.parquet")["people"].to_pylist() == ["sport", "sport"]
+    assert invoke(*arguments, "--people", "robots").exit_code == 2
 
 
 def test_a_corpus_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:

@@ -89,7 +89,8 @@ class Drawing:
         trunk = np.array([shoulders[0], shoulders[1], tops[1], tops[0]], np.int32)
         cv2.fillConvexPoly(picture, trunk, looks.shirt, cv2.LINE_AA, _BITS)
         limb(shoulders[0], shoulders[1], 0.06, looks.shirt)
-        limb([neck[k] + (hips[k] - neck[k]) // 5 for k in (0, 1)], hips, 0.12, looks.shirt)
+        chest, waist = ([neck[k] + (hips[k] - neck[k]) * share // 10 for k in (0, 1)] for share in (2, 8))
+        limb(chest, waist, 0.12, looks.shirt)
         limb(tops[0], tops[1], 0.09, looks.shirt if looks.skirt else looks.trousers)
         if looks.skirt:
             self._skirt(picture, tops, knees, looks.shirt)
