@@ -19,12 +19,11 @@ _OUTWARD = 0.65  # share of a knee's bend that is seen from the front
 _SIDES = np.array([-1.0, 1.0])
 
 
-def joints(poses: npt.NDArray[np.float64], facing: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+def joints(poses: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Returns the places of joints.
 
     Args:
         poses: values of poses, [figures, values].
-        facing: direction of the knees of each figure, [figures]: 0 outward, -1 left, 1 right.
 
     Returns:
         [figures, joints, 2], x to the right and y down from the floor, in heights of the body.
@@ -50,8 +49,11 @@ def joints(poses: npt.NDArray[np.float64], facing: npt.NDArray[np.float64]) -> n
     length = np.minimum(length, 2 * _THIGH)
     bend = np.sqrt(np.maximum(_THIGH**2 - length**2 / 4, 0))
     side = np.stack([way[..., 1], -way[..., 0]], 2) / length  # to the right of a leg that hangs
-    bent = facing[:, None, None] + (facing == 0)[:, None, None] * _OUTWARD * sides
-    result[:, 9:11], result[:, 11:13], result[:, 13:15] = tops, tops + way / 2 + bend * bent * side, tops + way
+    result[:, 9:11], result[:, 11:13], result[:, 13:15] = (
+        tops,
+        tops + way / 2 + bend * _OUTWARD * sides * side,
+        tops + way,
+    )
     return result
 
 

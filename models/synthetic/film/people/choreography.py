@@ -95,7 +95,6 @@ class Figure:
         seed: seed of looks and small movements.
         moves: moves in the order of their times.
         lag: seconds by which arms trail behind the body.
-        facing: direction of the knees: 0 outward, -1 left, 1 right.
     """
 
     across: float
@@ -104,7 +103,6 @@ class Figure:
     seed: int
     moves: tuple[Move, ...]
     lag: float = 0.0
-    facing: int = 0
 
 
 @dataclass(frozen=True)

@@ -43,7 +43,6 @@ class Drawing:
         figures = people.figures
         self._movements = [Movement(figure) for figure in figures]
         self._looks = [_looks(figure) for figure in figures]
-        self._facing = np.array([float(figure.facing) for figure in figures])
         self._sizes = [figure.size * height for figure in figures]
         ground = [(width / 2 + f.across * min(height, width / 1.6), f.floor * height) for f in figures]
         self._grounds = np.array(ground)[:, None]
@@ -53,7 +52,7 @@ class Drawing:
         """Returns a new picture with the people of a time, in seconds of the film, before another picture."""
         result = np.ascontiguousarray(picture >> np.uint8(2))
         poses = np.array([movement.at(time) for movement in self._movements])
-        places = joints(poses, self._facing) * self._scales + self._grounds
+        places = joints(poses) * self._scales + self._grounds
         points = np.rint(np.clip(places, -2000, 6000) * _ONE).astype(int).tolist()
         tilts = (poses[:, 2] + poses[:, 3]).tolist()
         for number in range(len(points)):

@@ -45,7 +45,7 @@ def figure_of(style: str, moves: tuple[Move, ...]) -> Figure:
 def speeds(figure: Figure, times: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     """Mean speed of the joints between times, in heights of the body per second."""
     movement = Movement(figure)
-    places = joints(np.array([movement.at(t) for t in times]), np.zeros(len(times)))
+    places = joints(np.array([movement.at(t) for t in times]))
     return np.sqrt((np.diff(places, axis=0) ** 2).sum(2)).mean(1) / np.diff(times)
 
 
@@ -112,7 +112,7 @@ def test_several_figures_make_one_beat() -> None:
 
 def test_limbs_keep_their_lengths_and_hands_reach_their_places() -> None:
     poses = np.array([move.pose.values() for style in STYLES for move in moves_of(style)])
-    places = dict(zip(JOINTS, joints(poses, np.zeros(len(poses))).transpose(1, 0, 2), strict=True))
+    places = dict(zip(JOINTS, joints(poses).transpose(1, 0, 2), strict=True))
     for side in ("left", "right"):
         upper = np.linalg.norm(places[f"{side}_elbow"] - places[f"{side}_shoulder"], axis=1)
         lower = np.linalg.norm(places[f"{side}_hand"] - places[f"{side}_elbow"], axis=1)
@@ -120,14 +120,14 @@ def test_limbs_keep_their_lengths_and_hands_reach_their_places() -> None:
         assert lower == pytest.approx(FOREARM)
         assert places[f"{side}_foot"][:, 1].max() < 0.001  # never under the floor
     arm, elbow = reach(0.1, 0.15)
-    hand = joints(np.array([Pose(right_arm=arm, right_elbow=elbow).values()]), np.zeros(1))[0]
+    hand = joints(np.array([Pose(right_arm=arm, right_elbow=elbow).values()]))[0]
     assert hand[JOINTS.index("right_hand")] - hand[JOINTS.index("right_shoulder")] == pytest.approx([0.1, 0.15])
 
 
 def test_a_mirrored_pose_is_the_other_way_round() -> None:
     pose = Pose(hip_x=0.1, lean=0.2, left_arm=1.0, right_elbow=0.7, left_foot=-0.3, right_raised=0.1)
     assert pose.mirrored().mirrored() == pose
-    one, two = (joints(np.array([p.values()]), np.zeros(1))[0] for p in (pose, pose.mirrored()))
+    one, two = (joints(np.array([p.values()]))[0] for p in (pose, pose.mirrored()))
     assert two[JOINTS.index("right_hand")] == pytest.approx(one[JOINTS.index("left_hand")] * (-1, 1))
     assert pose.moved(0.5).right_foot == pose.right_foot + 0.5
 
