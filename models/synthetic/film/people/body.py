@@ -49,11 +49,8 @@ def joints(poses: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
     length = np.minimum(length, 2 * _THIGH)
     bend = np.sqrt(np.maximum(_THIGH**2 - length**2 / 4, 0))
     side = np.stack([way[..., 1], -way[..., 0]], 2) / length  # to the right of a leg that hangs
-    result[:, 9:11], result[:, 11:13], result[:, 13:15] = (
-        tops,
-        tops + way / 2 + bend * _OUTWARD * sides * side,
-        tops + way,
-    )
+    knees = tops + way / 2 + bend * _OUTWARD * sides * side
+    result[:, 9:11], result[:, 11:13], result[:, 13:15] = tops, knees, tops + way
     return result
 
 
