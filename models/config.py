@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from models.errors import UserError
+from models.features.motion import CHANNELS as PACE_CHANNELS
 from models.lengths import Lengths
 
 
@@ -68,7 +69,11 @@ class CurveConfig:
     Attributes:
         stride: latents per step of the curve; 1 is a curve at the latent rate.
         channels: numbers per step.
-        pace: channels of the picture's pace, at the same rate, that the predictor reads (`models.features.motion`).
+        pace: how many channels of the picture's pace, at the same rate, the predictor reads, from the first on
+            (`models.features.motion.CHANNELS`).
+        semantic: whether the predictor reads CLIP embeddings for the curve. If not, only the groove's tempo depends
+            on them. Embeddings of real films are unlike those of composed ones; a predictor that has learned from
+            the latter answers the former with curves that hardly follow the cuts.
         groove: whether the predictor chooses a steady beat first, which the curve then has
             (`models.features.beat_grid`).
         drawn: whether the predictor samples a curve, as the DiT samples latents, instead of giving the likeliest one.
@@ -80,6 +85,7 @@ class CurveConfig:
     stride: int = 1
     channels: int = 3
     pace: int = 2
+    semantic: bool = True
     groove: bool = False
     drawn: bool = False
     calibrated: bool = False
@@ -91,7 +97,7 @@ class CurveConfig:
             ConfigError: a number is out of its range.
         """
         least_pace = 2 if self.groove else 1  # a groove is fitted to the cuts, which are the second channel
-        for name, low, high in (("stride", 1, 64), ("channels", 1, 3), ("pace", least_pace, 2)):
+        for name, low, high in (("stride", 1, 64), ("channels", 1, 3), ("pace", least_pace, len(PACE_CHANNELS))):
             value = getattr(self, name)
             if type(value) is not int or not low <= value <= high:
                 raise ConfigError(f"model configuration: curve.{name} must be {low} to {high}, got {value!r}")

@@ -114,7 +114,8 @@ class InputPacker:
         paces = [f.pace for f in features]
         if any(pace is None for pace in paces):
             raise ValueError("this model reads the picture's pace: give every clip's Features a pace")
-        return torch.stack([self.tensor(pace) for pace in paces if pace is not None])
+        channels = self.config.curve.pace if self.config.curve else None
+        return torch.stack([self.tensor(pace[:channels]) for pace in paces if pace is not None])
 
     def _grooves(self, features: Sequence[Features], steps: int) -> Tensor:
         """Grooves [clips, 3, steps], zeros for clips without one."""

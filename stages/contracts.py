@@ -127,6 +127,9 @@ DECODED = Contract(
         "cuts": tensor(pa.float64()),  # [cuts] times in seconds of the hard cuts
         "content_cuts": tensor(pa.float64()),  # [cuts] those of the detector that the released features were made with
         "transitions": pa.list_(TRANSITION),  # cuts, dissolves and fades
+        "flow_times": tensor(pa.float64()),  # [measured frames] times of the frames whose flow was measured
+        "flow": tensor(pa.float32()),  # [measured frames, 11] `stages.video.motion.columns.FLOW`
+        "kinematic_beats": tensor(pa.float64()),  # [beats, 2] times in seconds and strengths, 0..1
     },
     1024 * MIB,
 )
@@ -136,18 +139,23 @@ FEATURES = Contract(
         "media": MEDIA,
         "cuts": tensor(pa.float64()),
         "transitions": pa.list_(TRANSITION),
+        "kinematic_beats": tensor(pa.float64()),
         "semantic": tensor(pa.float32()),  # [seconds, D]
         "color": tensor(pa.float32()),  # [seconds, C]
         "scene_cut": tensor(pa.float32()),  # [seconds] 0 or 1
         "visual_beat": tensor(pa.float32()),  # [seconds] 0..1
         "frame_times": tensor(pa.float64()),
         "difference": tensor(pa.float32()),
+        "flow_times": tensor(pa.float64()),
+        "flow": tensor(pa.float32()),
     },
     64 * MIB,
 )
+PER_FRAME = ("frame_times", "difference", "flow_times", "flow")
+"""Columns of `FEATURES` that no stage reads after the rhythm is predicted."""
 RHYTHM = Contract(
     "rhythm",
-    {name: kind for name, kind in FEATURES.columns.items() if name not in ("frame_times", "difference")}
+    {name: kind for name, kind in FEATURES.columns.items() if name not in PER_FRAME}
     | {"rhythm": tensor(pa.float32())},  # [windows, steps, 1 or 16]; curves [windows, channels, steps]
     64 * MIB,
 )
@@ -157,6 +165,7 @@ LATENTS = Contract(
         "media": MEDIA,
         "cuts": tensor(pa.float64()),
         "transitions": pa.list_(TRANSITION),
+        "kinematic_beats": tensor(pa.float64()),
         "rhythm": tensor(pa.float32()),  # [windows, steps, 1 or 16]
         "latents": tensor(pa.float32()),  # [channels, frames]
     },
@@ -168,6 +177,7 @@ SOUND = Contract(
         "media": MEDIA,
         "cuts": tensor(pa.float64()),
         "transitions": pa.list_(TRANSITION),
+        "kinematic_beats": tensor(pa.float64()),
         "rhythm": tensor(pa.float32()),
         "waveform": tensor(pa.int16()),  # [samples, channels]
     },

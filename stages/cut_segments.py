@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 
-from models.features.motion import pace_curve
 from models.lengths import Lengths, whole_seconds
 from models.weights.source import ModelSource
 from stages.base import Stage
 from stages.contracts import SEGMENTS, SOURCE_AUDIO, Row, table_of, tensor
 from stages.extract_audio import CHANNELS, SAMPLE_RATE, Samples
 from stages.inference.batching import load_parts
+from stages.video.motion.columns import pace_of
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -46,7 +46,7 @@ SEGMENT = pa.schema(
         ("tempo", tensor(pa.float32())),  # [T, 16]
         ("key", pa.int32()),  # number of the sound's key, see `models.features.key`
         ("curve", tensor(pa.float32())),  # [3, frames] `models.features.rhythm_curve.rhythm_curve` of the sound
-        ("pace", tensor(pa.float32())),  # [2, frames] `models.features.motion.pace_curve` of the picture
+        ("pace", tensor(pa.float32())),  # [channels, frames] `models.features.motion.pace_curve` of the picture
         ("cuts", tensor(pa.float64())),  # [cuts] seconds from the segment's start
         ("sound", pa.large_binary()),  # FLAC, 16 bit, 44.1 kHz stereo, frames * 2048 samples
         ("latents", tensor(pa.float32())),  # [channels, frames] mean latents; null without a codec
@@ -153,7 +153,7 @@ class CutSegments(Stage):
             "duration": min(row["duration"] - start, span.frames / rate),
             **{name: row[name][seconds] for name in ("semantic", "color", "scene_cut", "visual_beat")},
             **self._describe_music(row["sound"], span),
-            "pace": pace_curve(row["frame_times"] - start, row["difference"], cuts, rate, span.frames),
+            "pace": pace_of(row, start, rate, span.frames),
             "cuts": cuts[(cuts >= 0) & (cuts < span.frames / rate)],
             "sound": encode_flac(sound),
             "latents": self._latents(sound),

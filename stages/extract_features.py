@@ -11,7 +11,7 @@ from stages.base import Stage
 from stages.contracts import DECODED, FEATURES, Row
 from stages.inference.batching import halve_on_oom, resolve_device
 from stages.video.color_histogram import color_histograms
-from stages.video.motion import scene_cuts, visual_beats
+from stages.video.motion.seconds import scene_cuts, visual_beats
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class ExtractFeatures(Stage):
     `semantic` [seconds, D] float32: the raw CLIP image embedding of the second's frame. `color` [seconds, 3072]: the
     RGB-uv histogram of the frame, with the sum 1 (`stages.video.color_histogram`). `scene_cut` [seconds]: 1 where a cut
     falls in the second, else 0; these are the cuts of the detector that the authors used (`content_cuts`).
-    `visual_beat` [seconds]: strength of the second's strongest beat, 0..1 (`stages.video.motion`).
+    `visual_beat` [seconds]: strength of the second's strongest beat, 0..1 (`stages.video.motion.seconds`).
     """
 
     name = "features"

@@ -128,7 +128,7 @@ def measure_runs(options: BenchOptions, print_line: Callable[[str], None]) -> li
     measured = list[Any]()
     with tempfile.TemporaryDirectory(prefix="diff-v2m-bench-") as folder:
         print_line(f"{max(options.clips)} clips of {options.seconds:g} s are made")
-        make_corpus(Path(folder) / "in", max(options.clips), FIRST_SEED, options.seconds)
+        make_corpus(Path(folder) / "in", max(options.clips), FIRST_SEED, options.seconds, people="none")
         videos = sorted((Path(folder) / "in").glob("*.mp4"))
         for throughput in measure_throughput(videos, options.clips, options.run_settings(), Path(folder)):
             measured.append(throughput)

@@ -116,6 +116,20 @@ def cut_hits_command(
         typer.echo(measure_hits(clips, seeds, partial(typer.echo, err=True)), nl=False)
 
 
+@experiment_app.command("dance")
+def dance_command(
+    models: Annotated[list[str], typer.Argument(help="Presets, or paths of checkpoints.")],
+    work: Annotated[Path, typer.Option(help="Folder for the held-out films and their features.")] = Path("motion"),
+    clips: Annotated[int, typer.Option(min=2, help="Held-out films of each kind: with dancers, without people.")] = 24,
+    seeds: Annotated[int, typer.Option(min=1, help="Pieces of music for each film.")] = 2,
+) -> None:
+    """Measure how well the music's beats fall on those of dancers, and its accents on cuts where nobody dances."""
+    with exit_on_error(), _os_errors_as_user_errors():
+        from jobs.studies.motion.measures import measure_models
+
+        typer.echo(measure_models(models, work, clips, seeds, partial(typer.echo, err=True)), nl=False)
+
+
 @experiment_app.command("fit-cuts")
 def fit_cuts_command(
     pictures: Photographs,

@@ -80,7 +80,7 @@ def measure_first_soundtrack(
         for name in cases:
             case, folder = CASES[name], Path(scratch) / name
             if case.clips:
-                make_corpus(folder, case.clips, FIRST_SEED, case.seconds)
+                make_corpus(folder, case.clips, FIRST_SEED, case.seconds, people="none")
             for run in range(runs):
                 for checkout, program in programs.items():
                     out = Path(scratch) / f"{name}-{run}-{list(programs).index(checkout)}"

@@ -135,7 +135,7 @@ def conditions_for(model: DiffV2M, name: str) -> Conditions:
 
 def _video_conditions(model: DiffV2M) -> Conditions:
     with tempfile.TemporaryDirectory(prefix="diff-v2m-") as folder:
-        write_clip(SEED, SECONDS, folder)
+        write_clip(SEED, SECONDS, folder, people="none")
         (path,) = Path(folder).glob("*.mp4")
         row = FeatureReader().read(path)
     generator = MusicGenerator(model)

@@ -24,6 +24,14 @@ CONCENTRATION = 3.0
 beat."""
 
 
+LEAST_DANCED = 4.0
+"""Least sum of the strengths of kinematic beats that can be a dance."""
+LEAST_GAIN = 4.0
+"""Least logarithm of the ratio of likelihoods of a steady beat and of chance."""
+DANCED_STRENGTH = 0.5
+"""Least strength of a groove that follows a dancer."""
+
+
 @dataclass(frozen=True)
 class Groove:
     """A steady beat, which runs through a whole video.
@@ -68,28 +76,51 @@ def groove_of_music(onsets: Tensor, rate: float) -> Groove:
     return _groove_at(tempi, recurrence, int(recurrence.abs().argmax()), max(0.0, beat_autocorrelation(onsets, rate)))
 
 
-def groove_of_picture(cuts: Tensor, rate: float, tempo: float, strength: float) -> Groove:
-    """Returns the beat that suits a picture: near a tempo, and with beats on as many cuts as possible.
+def groove_of_picture(cuts: Tensor, bodies: Tensor, rate: float, tempo: float, strength: float) -> Groove:
+    """Returns the beat that suits a picture: that of a dancer, or one near a tempo, with beats on many cuts.
 
     It maximizes the logarithm of a von Mises likelihood of the cuts' positions between beats, plus that of a Gaussian
-    likelihood of the tempo.
+    likelihood of the tempo. Where kinematic beats recur so steadily that a beat explains them better than chance does,
+    their likelihood is added, and all tempi are tried.
 
     Args:
         cuts: pulses of the cuts over the whole video (`models.features.rhythm_curve.pulses`), [steps].
+        bodies: pulses of the kinematic beats, [steps].
         rate: steps per second.
         tempo: the tempo that suits the picture best, in beats per minute.
-        strength: strength of the groove.
+        strength: strength of the groove; that of a dancer's beat is at least `DANCED_STRENGTH`.
     """
-    low, high = (
-        min(max(tempo * 2 ** (side * 2.5 * TEMPO_DEVIATION), SLOWEST_TEMPO), FASTEST_TEMPO) for side in (-1, 1)
-    )
+    danced = is_danced(bodies, rate)
+    reach = 1.6 if danced else 2.5 * TEMPO_DEVIATION  # octaves; the range of tempi is 1.6 octaves wide
+    low, high = (min(max(tempo * 2 ** (side * reach), SLOWEST_TEMPO), FASTEST_TEMPO) for side in (-1, 1))
     # Neighboring tempi may drift apart by no more than a tenth of a beat over the whole video.
     count = max(201, math.ceil(10 * (high - low) / 60 * len(cuts) / rate))
     tempi = torch.linspace(low, high, count, dtype=torch.float64)
     recurrence = _recurrence(cuts.double().cpu(), rate, tempi)
+    if danced:
+        recurrence = recurrence + _recurrence(bodies.double().cpu(), rate, tempi)
+        strength = max(strength, DANCED_STRENGTH)
     deviation = torch.log2(tempi / tempo) / TEMPO_DEVIATION
     best = int((CONCENTRATION * recurrence.abs() - deviation.square() / 2).argmax())
     return _groove_at(tempi, recurrence, best, strength)
+
+
+def is_danced(bodies: Tensor, rate: float) -> bool:
+    """Returns whether a steady beat explains the kinematic beats better than chance does.
+
+    The beats' positions between the beats of the best tempo have a von Mises likelihood, against a uniform one. Random
+    beats fit the best of many tempi a little, too, so the gain must exceed `LEAST_GAIN`.
+
+    Args:
+        bodies: pulses of the kinematic beats, [steps].
+        rate: steps per second.
+    """
+    weight = float(bodies.sum())
+    if weight < LEAST_DANCED:
+        return False
+    tempi = torch.exp(torch.linspace(math.log(SLOWEST_TEMPO), math.log(FASTEST_TEMPO), 1201, dtype=torch.float64))
+    fit = float(_recurrence(bodies.double().cpu(), rate, tempi).abs().max())
+    return CONCENTRATION * fit - weight * math.log(float(torch.special.i0(torch.tensor(CONCENTRATION)))) > LEAST_GAIN
 
 
 def _recurrence(values: Tensor, rate: float, tempi: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from models.config import ModelConfig
 from models.features.beat_grid import groove_of_picture
+from models.features.motion import CHANNELS, PULSES
 from models.features.rhythm_curve import FASTEST_TEMPO, PREFERRED_TEMPO, SLOWEST_TEMPO
 from models.inputs import Array, Features, InputPacker
 from models.networks.conditioners import Conditioner, real_rhythm_grid
@@ -114,13 +115,16 @@ class RhythmPlanner:
         if self.config.curve is None or not self.config.curve.groove:
             return list(features)
         octaves, strength = (float(x.mean()) for x in self.tempo(features))
-        pace, rate = self.inputs.pace(features), self.config.curve_rate
+        pace, rate = self.inputs.pace(features).float().cpu(), self.config.curve_rate
         firsts = [round(start * rate) for start in starts]
-        cuts = torch.zeros(firsts[-1] + pace.shape[-1])
-        for first, pulses in zip(firsts, pace[:, 1].float().cpu(), strict=True):
-            cuts[first : first + len(pulses)] = torch.maximum(cuts[first : first + len(pulses)], pulses)
+        events = torch.zeros(2, firsts[-1] + pace.shape[-1])
+        for channel, name in enumerate(PULSES):
+            if (at := CHANNELS.index(name)) < pace.shape[1]:
+                for first, pulses in zip(firsts, pace[:, at], strict=True):
+                    part = events[channel, first : first + len(pulses)]
+                    torch.maximum(part, pulses, out=part)
         tempo = min(max(PREFERRED_TEMPO * 2**octaves, SLOWEST_TEMPO), FASTEST_TEMPO)
-        groove = groove_of_picture(cuts, rate, tempo, max(0.0, strength))
+        groove = groove_of_picture(events[0], events[1], rate, tempo, max(0.0, strength))
         return [replace(f, groove=groove.after(start)) for f, start in zip(features, starts, strict=True)]
 
     def tempo(self, features: Sequence[Features]) -> tuple[Tensor, Tensor]:

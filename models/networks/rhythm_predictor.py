@@ -92,7 +92,9 @@ class CurvePredictor(nn.Module):
         super().__init__()
         width = config.predictor.width
         self.channels, self.seconds_per_step = curve.channels, 1 / config.curve_rate
-        self.semantic_in = nn.Sequential(nn.LayerNorm(config.semantic_dim), nn.Linear(config.semantic_dim, width))
+        if curve.semantic:
+            self.semantic_in = nn.Sequential(nn.LayerNorm(config.semantic_dim), nn.Linear(config.semantic_dim, width))
+        self.reads_semantic = curve.semantic
         groove = GROOVE_CHANNELS if curve.groove else 0
         self.pace_channels, self.groove_channels = curve.pace, groove
         noisy = curve.channels if curve.drawn else 0
@@ -131,7 +133,7 @@ class CurvePredictor(nn.Module):
         """Rhythm curves, or velocities of noisy ones: [clips, channels, steps].
 
         Args:
-            semantic: [clips, seconds, D].
+            semantic: [clips, seconds, D]; without effect in a predictor that does not read them.
             pace: [clips, pace channels, steps].
             class_label: [clips].
             groove: [clips, 3, steps], zeros for clips without one.
@@ -146,7 +148,9 @@ class CurvePredictor(nn.Module):
             pace = torch.cat((pace, noisy[0]), dim=1)
         pace = F.pad(pace, (0, -steps % self.GROUP))
         x = self.pace_in(pace.unflatten(-1, (-1, self.GROUP)).transpose(2, 3).flatten(1, 2)).transpose(1, 2)
-        x = x + self._at_tokens(self.semantic_in(semantic), x.shape[1]) + self.class_embedding(class_label)[:, None]
+        x = x + self.class_embedding(class_label)[:, None]
+        if self.reads_semantic:
+            x = x + self._at_tokens(self.semantic_in(semantic), x.shape[1])
         if noisy is not None:
             harmonics = torch.arange(self.COSINES, device=x.device, dtype=x.dtype) * math.pi
             x = x + self.time_in((noisy[1][:, None] * harmonics).cos())[:, None]

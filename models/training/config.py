@@ -45,7 +45,8 @@ class InitialWeights:
             too where `autoencoder` is left out.
         clip: the CLIP weights that made the dataset's semantic features, to be copied beside the trained weights; those
             of the package if left out.
-        grows: whether the model may have tensors that `all` lacks, which then begin with random values.
+        grows: whether the model may have tensors that `all` lacks, which then begin with random values, and its
+            predictor may read more channels of the picture's pace, which begin without effect.
     """
 
     autoencoder: ModelEntry | None = None

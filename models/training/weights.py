@@ -16,6 +16,7 @@ from models.config import ConfigError, ModelConfig
 from models.diffv2m import DiffV2M
 from models.training.checkpoints import TrainingError
 from models.training.config import InitialWeights
+from models.training.growth import with_more_pace
 from models.training.plain_weights import (
     CONFIG,
     is_plain_folder,
@@ -95,7 +96,8 @@ def load_conditioner_and_dit(model: DiffV2M, name: str, grows: bool = False) -> 
     Args:
         model: the model that is filled.
         name: a preset, a release, a file or a folder.
-        grows: whether tensors that the checkpoint lacks keep their values.
+        grows: whether the model may have more than the checkpoint: tensors that it lacks keep their values, and the
+            predictor may read more channels of the picture's pace (`models.training.growth`).
 
     Raises:
         TrainingError: there is no such checkpoint, or its tensors are not those of the model.
@@ -105,7 +107,9 @@ def load_conditioner_and_dit(model: DiffV2M, name: str, grows: bool = False) -> 
         checkpoint = open_plain_checkpoint(folder) if is_plain_folder(folder) else open_checkpoint(folder)
     except (CheckpointError, ConfigError, TrainingError) as error:
         raise TrainingError(f"init.all: {error}") from error
-    found = {part: checkpoint.part_tensors(part, "online") for part in ("conditioner", "dit")}
+    found = {part: dict(checkpoint.part_tensors(part, "online")) for part in ("conditioner", "dit")}
+    if grows and model.config.curve is not None:
+        found["conditioner"] = with_more_pace(found["conditioner"], model.conditioner.state_dict(), model.config.curve)
     problems = [
         line
         for part, tensors in found.items()

@@ -44,7 +44,7 @@ from stages.extract_features import ExtractFeatures, ExtractFeaturesSettings
 from stages.video.decode_settings import DecodeSettings
 
 STAGES = ("decode", "features", "listen", "segments")
-VERSION = "2"
+VERSION = "3"
 """Version of the arithmetic. Every change that makes other segments from the same videos and settings raises it."""
 
 

@@ -35,6 +35,7 @@ from stages.contracts import SOURCE_AUDIO, Row, table_of
 from stages.cut_segments import CutSegments, CutSegmentsSettings
 from stages.error_kinds import is_permanent
 from stages.extract_audio import ExtractAudioSettings, extract_audio
+from stages.video.motion.columns import no_motion
 
 SOUNDS = (".wav", ".flac", ".mp3", ".ogg")
 COLORS = 3072
@@ -200,6 +201,7 @@ def _read_columns(folder: _Folder, stem: str, width: int) -> Row:
         "visual_beat": beat,
         "frame_times": np.arange(seconds * FPS) / FPS,
         "difference": np.repeat(256.0**beat - 1, FPS),  # inverse of the pace curve's scale: it gives `beat` back
+        **no_motion(),
         "sound": sound,
     }
 

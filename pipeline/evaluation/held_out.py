@@ -29,7 +29,7 @@ from stages.video.decode_settings import DecodeSettings
 if TYPE_CHECKING:
     from torch import Tensor
 
-ROWS_VERSION = 2
+ROWS_VERSION = 3
 """Version of the rows that are read of a video, raised with every change that makes other rows of the same file."""
 CLEAR_MOOD = 0.15
 """Greatest distance of a film's warmth from 0 or 1 at which the film is clearly dark and cold, or bright and warm."""
@@ -154,6 +154,7 @@ def held_out_clips(
     reader: FeatureReader,
     first: int = HELD_OUT,
     on_progress: ProgressCallback | None = None,
+    people: str = "none",
 ) -> list[HeldOutClip]:
     """Returns the clips of the seeds from `first` on; those that are not in the folder yet are made.
 
@@ -164,6 +165,7 @@ def held_out_clips(
         reader: reads the pictures.
         first: first seed, 10,000 or more.
         on_progress: receives how many clips are ready, and of how many.
+        people: people in the films, of a kind of `models.synthetic.film.people.casting.PEOPLE`, or none.
 
     Raises:
         ValueError: the first seed is one for training.
@@ -171,7 +173,7 @@ def held_out_clips(
     if first < HELD_OUT:
         raise ValueError(f"held-out clips have seeds of {HELD_OUT} and above, got {first}")
     seeds = range(first, first + clips)
-    table = make_corpus(folder, clips, first, seconds, on_progress=on_progress)
+    table = make_corpus(folder, clips, first, seconds, on_progress=on_progress, people=people)
     rows = {row["seed"]: row for row in table.to_pylist()}
     found = []
     for count, clip in enumerate(_clips(folder, [rows[seed] for seed in seeds], reader), 1):

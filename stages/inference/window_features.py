@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from models.features.motion import pace_curve
 from stages.contracts import Row
+from stages.video.motion.columns import pace_of
 
 if TYPE_CHECKING:
     from models import Features
@@ -37,9 +37,6 @@ def paced_features(row: Row, timeline: Timeline, config: ModelConfig) -> list[Fe
         return features
     steps, rate = -(-timeline.frames // config.curve.stride), config.curve_rate
     return [
-        replace(
-            of_window,
-            pace=pace_curve(row["frame_times"] - start, row["difference"], row["cuts"] - start, rate, steps),
-        )
+        replace(of_window, pace=pace_of(row, start, rate, steps))
         for of_window, start in zip(features, timeline.seconds, strict=True)
     ]

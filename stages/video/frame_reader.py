@@ -15,7 +15,8 @@ from stages.contracts import Row
 from stages.video.cuts.transitions import hit_times
 from stages.video.damage import NO_DAMAGE, Damage, lost_frames
 from stages.video.media_info import MediaInfo, picture_end
-from stages.video.motion import MotionMeter
+from stages.video.motion.columns import motion_columns
+from stages.video.motion.meter import MotionMeter
 
 COLOR_SIZE = 150  # side of the frames for the color histogram, in pixels
 MOTION_SIZE = (160, 90)  # width and height of the frames for cuts and differences, whose cost is that of their area
@@ -144,6 +145,7 @@ class FrameReader:
         video = self.info.video
         assert video is not None
         transitions = self._meter.transitions()
+        cuts = np.array(hit_times(transitions), np.float64)
         seconds, side = whole_seconds(self.duration), self._clip_size
         return {
             "duration": self.duration,
@@ -164,9 +166,10 @@ class FrameReader:
             "color_frames": _frames_of_seconds(self.color_pixels, COLOR_SIZE, seconds),
             "frame_times": np.array(self.times, np.float64),
             "difference": self._meter.difference,
-            "cuts": np.array(hit_times(transitions), np.float64),
+            "cuts": cuts,
             "content_cuts": self._meter.content_cuts,
             "transitions": [asdict(transition) for transition in transitions],
+            **motion_columns(self._meter.motion(), [transition.start for transition in transitions]),
         }
 
 

@@ -15,7 +15,7 @@ from stages.decode import Decode
 from stages.extract_features import ExtractFeatures, ExtractFeaturesSettings
 from stages.video.color_histogram import HistogramMaker, color_histograms
 from stages.video.decode_settings import DecodeSettings
-from stages.video.motion import scene_cuts, second_of, visual_beats
+from stages.video.motion.seconds import scene_cuts, second_of, visual_beats
 from tests.support.videos import LOSSLESS, gray, plain, write_shots, write_video
 
 BINS = np.linspace(-3, 3, 32)

@@ -251,7 +251,7 @@ def recoded(film: Pixels, quality: int) -> Pixels:
 
 def corpus_film(seed: int, seconds: float = 24.0) -> Material:
     """Returns a film of the composed corpus, as its clips show it."""
-    film, rate = edit(compose(seed, seconds), seed), 25.0
+    film, rate = edit(compose(seed, seconds), seed, "none"), 25.0
     pictures = np.stack([p[..., ::-1] for p in frames(film, WIDTH, HEIGHT)])
     cuts = [round(cut * rate) for cut in film.cuts]
     truth = [Truth(CUT, cut, cut) for cut in cuts]

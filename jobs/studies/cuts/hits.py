@@ -21,7 +21,7 @@ from pipeline.evaluation.generator import EvaluatedGenerator, EvaluationSettings
 from pipeline.evaluation.held_out import FeatureReader
 from stages.contracts import Row
 from stages.video.cuts.transitions import CUT
-from stages.video.motion import CUT_THRESHOLD, SHORTEST_SCENE
+from stages.video.motion.meter import CUT_THRESHOLD, SHORTEST_SCENE
 
 
 def measure_hits(clips: Path, seeds: int, progress: Callable[[str], None]) -> str:

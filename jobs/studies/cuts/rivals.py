@@ -13,7 +13,7 @@ import numpy.typing as npt
 from jobs.studies.cuts.films import Material
 from stages.video.cuts.detector import LEAST_CONFIDENCE, CutDetector
 from stages.video.cuts.transitions import CUT, Transition
-from stages.video.motion import CUT_THRESHOLD, NOMINAL_RATE, SHORTEST_SCENE
+from stages.video.motion.meter import CUT_THRESHOLD, NOMINAL_RATE, SHORTEST_SCENE
 
 Times = list[float]
 Finder = Callable[[Material], Times]

@@ -123,7 +123,7 @@ class _Figure:
 
 def _textured(rng: np.random.Generator) -> Shot:
     """Returns a shot of the composed corpus."""
-    film = edit(compose(int(rng.integers(1 << 30)), 4.0), int(rng.integers(1 << 30)))
+    film = edit(compose(int(rng.integers(1 << 30)), 4.0), int(rng.integers(1 << 30)), "none")
     pictures = [p[..., ::-1] for _, p in zip(range(LENGTH), frames(film, WIDE, HIGH), strict=False)]
     bounds = [0, *(round(cut * 25) for cut in film.cuts if cut < 2.8), len(pictures)]
     longest = int(np.argmax(np.diff(bounds)))

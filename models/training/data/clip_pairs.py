@@ -179,7 +179,7 @@ def compose_pictures(config: PictureConfig, on_progress: ProgressCallback | None
 
 def _clip(seed: int, config: PictureConfig) -> Sequence[npt.NDArray[np.generic]]:
     """Returns pixels, words, warmth, speed and energy of one clip."""
-    film = edit(compose(seed, SECONDS), seed)
+    film = edit(compose(seed, SECONDS), seed, "none")
     draws = stream(seed, "clip pictures")
     seconds = ((np.arange(config.shots) + draws.random(config.shots)) * SECONDS / config.shots).astype(int)
     film_frames = list(frames(film, fps=1))

@@ -16,6 +16,7 @@ from torch.nn.functional import pad
 from models.config import ModelConfig
 from models.features.beat_grid import groove_of_music
 from models.features.key import UNKNOWN
+from models.features.motion import CHANNELS, LOGARITHM_OF_ONE, PULSES
 from models.features.rhythm_curve import ENERGY_RANGE
 from models.inputs import Features
 from models.training.checkpoints import TrainingError
@@ -24,7 +25,7 @@ Segment = Mapping[str, Any]
 """Columns of `stages.cut_segments.SEGMENT` by name, as numpy arrays, for T whole seconds and their latents:
 
 `semantic` [T, D], `color` [T, C], `scene_cut` [T], `visual_beat` [T], `odf` [T, 1], `mel` and `tempo` [T, 16], `key`,
-`curve` [3, frames], `pace` [2, frames], `latents` [channels, frames] or None, `sound` as bytes of a FLAC file.
+`curve` [3, frames], `pace` [channels, frames], `latents` [channels, frames] or None, `sound` as bytes of a FLAC file.
 """
 PER_SECOND = ("semantic", "color", "scene_cut", "visual_beat")
 
@@ -105,9 +106,16 @@ def downsample_pace(pace: Tensor, stride: int) -> Tensor:
     """Returns a `pace_curve` [2, frames] at a rate that is `stride` times lower: [2, ceil(frames / stride)]."""
     if stride == 1:
         return pace
-    scale = math.log(256)
-    changed = torch.expm1(_blocks(pace[0], stride) * scale).mean(1)
-    return torch.stack((torch.log1p(changed) / scale, _pulses(pace[1], stride)))
+    logarithms = {"difference": math.log(256), "motion": LOGARITHM_OF_ONE, "camera": LOGARITHM_OF_ONE}
+
+    def at_lower_rate(name: str, values: Tensor) -> Tensor:
+        if name in PULSES:
+            return _pulses(values, stride)
+        if scale := logarithms.get(name):
+            return torch.log1p(torch.expm1(_blocks(values, stride) * scale).mean(1)) / scale
+        return _blocks(values, stride).mean(1)
+
+    return torch.stack([at_lower_rate(name, values) for name, values in zip(CHANNELS, pace, strict=False)])
 
 
 def _blocks(values: Tensor, stride: int) -> Tensor:
@@ -136,6 +144,9 @@ def _check_columns(row: Segment, config: ModelConfig) -> None:
         found = row[name].shape[0 if name == "latents" else 1]
         if found != width:
             raise TrainingError(f"the dataset's {name} have {found} channels, the model's {width}: prepare it anew")
+    if config.curve is not None and len(row["pace"]) < config.curve.pace:
+        known, needed = len(row["pace"]), config.curve.pace
+        raise TrainingError(f"the dataset's pace has {known} channels, the model reads {needed}: prepare it anew")
 
 
 def _tensor(values: npt.NDArray[Any]) -> Tensor:

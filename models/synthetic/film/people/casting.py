@@ -55,6 +55,8 @@ def kind_of_people(seed: int, asked: str | None = None) -> str:
 def with_people(film: Film, guide: Outline, asked: str | None = None) -> Film:
     """Returns a film with people in most of its scenes, or the same film if there shall be none.
 
+    The picture does not swell in scenes with people.
+
     Args:
         film: a film without people.
         guide: the piece that the film follows.
@@ -75,7 +77,9 @@ def with_people(film: Film, guide: Outline, asked: str | None = None) -> Film:
         first = _peopled(scenes[group[0]], kind, follows, troupe, guide.duration, rng)
         for index in group:
             scenes[index] = _during(first, scenes[index])
-    return replace(film, scenes=tuple(scenes))
+    directed = replace(film, scenes=tuple(scenes))
+    # Swells of the picture on the beats would tell the rhythm without the people.
+    return replace(directed, pulses=tuple(p for p in film.pulses if directed.scene_at(p[0]).people is None))
 
 
 def _follows(kind: str, rng: np.random.Generator) -> str:
