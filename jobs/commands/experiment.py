@@ -116,6 +116,36 @@ def cut_hits_command(
         typer.echo(measure_hits(clips, seeds, partial(typer.echo, err=True)), nl=False)
 
 
+@experiment_app.command("motion")
+def motion_command(
+    dataset: Annotated[Path, typer.Argument(help="A dataset of `prepare` with latents, of films with people too.")],
+    out: Annotated[Path, typer.Option(help="Folder for the trainings, the held-out films and motion.md.")] = Path(
+        "motion"
+    ),
+    codec: Annotated[
+        str, typer.Option(help="Preset or checkpoint whose autoencoder made the dataset's latents.")
+    ] = "tiny",
+    steps: Annotated[int, typer.Option(min=1, help="Steps of each training.")] = 1000,
+    clips: Annotated[int, typer.Option(min=2, help="Held-out films of each kind.")] = 24,
+    seeds: Annotated[int, typer.Option(min=1, help="Pieces of music for each film.")] = 2,
+    only: Annotated[
+        list[str] | None, typer.Option(help="difference, none, flow or camera; all if left out. Repeatable.")
+    ] = None,
+) -> None:
+    """Train predictors that read different views of motion, and compare what their music does with dancers and cuts.
+
+    Run it again to go on where it stopped.
+    """
+    with exit_on_error(), _os_errors_as_user_errors():
+        from jobs.studies.motion.compare import VARIANTS, compare_views
+
+        names, show = only or list(VARIANTS), partial(typer.echo, err=True)
+        table = compare_views(
+            dataset, out, codec=codec, steps=steps, clips=clips, seeds=seeds, only=names, progress=show
+        )
+        typer.echo(table, nl=False)
+
+
 @experiment_app.command("dance")
 def dance_command(
     models: Annotated[list[str], typer.Argument(help="Presets, or paths of checkpoints.")],

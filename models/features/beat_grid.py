@@ -24,9 +24,9 @@ CONCENTRATION = 3.0
 beat."""
 
 
-LEAST_DANCED = 4.0
+LEAST_DANCED = 6.0
 """Least sum of the strengths of kinematic beats that can be a dance."""
-LEAST_GAIN = 4.0
+LEAST_GAIN = 5.0
 """Least logarithm of the ratio of likelihoods of a steady beat and of chance."""
 DANCED_STRENGTH = 0.5
 """Least strength of a groove that follows a dancer."""

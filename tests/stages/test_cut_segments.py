@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as some
 
+from models.features.motion import CHANNELS
 from models.lengths import whole_seconds
 from models.weights.source import TINY
 from stages.contracts import SOURCE_AUDIO, Row, rows_of, table_of
@@ -104,7 +105,7 @@ def test_shapes_of_a_video_of_two_segments() -> None:
         assert segment["scene_cut"].shape == segment["visual_beat"].shape == (steps,)
         assert [segment[name].shape for name in ("odf", "mel", "tempo")] == [(steps, 1), (steps, 16), (steps, 16)]
         assert segment["curve"].shape == (3, frames)
-        assert segment["pace"].shape == (2, frames)
+        assert segment["pace"].shape == (len(CHANNELS), frames)
         assert segment["latents"].shape == (stage().model.encode(_audio(segment))[0].shape[0], frames)
         assert decode_flac(segment["sound"]).shape == (frames * DOWNSAMPLING, 2)
     assert second["start"] == pytest.approx(645 / RATE)

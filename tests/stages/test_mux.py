@@ -82,6 +82,7 @@ def test_wav_and_sidecar(tmp_path: Path) -> None:
     assert sidecar["seed"] == 7
     assert sidecar["source"] == "clip.mp4"
     assert (sidecar["duration"], sidecar["samples"], sidecar["cuts"]) == (2.0, 88200, [0.5])
+    assert sidecar["kinematic_beats"] == [[0.25, 0.75]]
     assert sidecar["transitions"] == [{"kind": "cut", "start": 0.5, "end": 0.5, "confidence": 0.988}]
     assert sidecar["rhythm"] == [1.0, 1.0]
     assert sidecar["seconds"] == {"decode": 0.5}

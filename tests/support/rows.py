@@ -11,6 +11,7 @@ import numpy as np
 from models.lengths import whole_seconds
 from models.weights.presets import PRESETS
 from stages.contracts import Row
+from stages.video.motion.columns import FLOW
 
 CONFIG = PRESETS["tiny"].config
 
@@ -59,6 +60,7 @@ def sound_columns(duration: float) -> Row:
     return {
         "waveform": np.stack([tone, tone], axis=1),
         "cuts": np.array([0.5]),
+        "kinematic_beats": np.array([[0.25, 0.75]]),
         "transitions": [{"kind": "cut", "start": 0.5, "end": 0.5, "confidence": 0.98765}],
         "rhythm": rhythm,
         "seconds": {},
@@ -81,4 +83,7 @@ def features_row(name: str, duration: float) -> Row:
         visual_beat=draws.random(seconds, np.float32),
         frame_times=np.arange(round(duration * 25)) / 25,
         difference=draws.random(round(duration * 25), np.float32) * 20,
+        flow_times=np.arange(1, round(duration * 25)) / 25,
+        flow=draws.random((round(duration * 25) - 1, len(FLOW)), np.float32),
+        kinematic_beats=np.array([[duration / 3, 0.8]]),
     )

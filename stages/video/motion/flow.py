@@ -71,7 +71,7 @@ class FlowMeter:
     def __init__(self) -> None:
         import cv2
 
-        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_FAST)
+        self._flow = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_ULTRAFAST)
         self._flow.setFinestScale(FINEST_SCALE)
         self._before: Pixels | None = None
         self._last = 0.0

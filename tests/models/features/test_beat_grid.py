@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from models import Features
 from models.config import ModelConfig
 from models.diffv2m import DiffV2M
-from models.features.beat_grid import Groove, groove_of_music, groove_of_picture
+from models.features.beat_grid import Groove, groove_of_music, groove_of_picture, is_danced
 from models.features.rhythm_curve import pulses, rhythm_curve
 from models.synthetic import HELD_OUT, compose, render
 from tests.support.training_parts import raw_config
@@ -47,13 +47,38 @@ def test_the_beat_of_composed_music_is_found(seed: int):
 @given(st.floats(75, 150), st.floats(0, 1), st.floats(-0.1, 0.1), st.lists(st.integers(0, 20), min_size=4, unique=True))
 def test_cuts_on_beats_are_on_the_chosen_beat(tempo: float, first: float, octaves: float, beats: list[int]):
     cuts = [first + beat * 60 / tempo for beat in beats]
-    groove = groove_of_picture(pulses_at(cuts), RATE, tempo * 2**octaves, 0.7)
+    groove = groove_of_picture(pulses_at(cuts), torch.zeros(len(pulses_at(cuts))), RATE, tempo * 2**octaves, 0.7)
     assert np.mean([away(groove, cut) for cut in cuts]) < 0.05 * 60 / tempo + 0.02
     assert abs(math.log2(groove.tempo / (tempo * 2**octaves))) <= 2.5 * 0.15 + 1e-6
 
 
+@settings(max_examples=30, deadline=None)
+@given(st.floats(70, 160), st.floats(0, 1), st.integers(0, 1000))
+def test_a_dancer_decides_tempo_and_phase(tempo: float, first: float, seed: int):
+    """Whatever tempo the picture's mood suggests, the beat is a dancer's or one that it divides."""
+    draws = np.random.default_rng(seed)
+    dance = np.arange(first, 23.5, 60 / tempo) + draws.normal(0, 0.015, len(np.arange(first, 23.5, 60 / tempo)))
+    bodies = 0.8 * pulses_at(dance[draws.random(len(dance)) > 0.1].tolist())
+    assert is_danced(bodies, RATE)
+    groove = groove_of_picture(torch.zeros(len(bodies)), bodies, RATE, 110.0, 0.1)
+    octaves = math.log2(groove.tempo / tempo)
+    assert octaves == pytest.approx(round(octaves), abs=0.02)
+    if round(octaves) >= 0:
+        assert np.mean([away(groove, time) for time in dance]) < 0.05
+    assert groove.strength == 0.5
+
+
+def test_people_who_move_at_random_do_not_drive_the_beat():
+    random = [np.random.default_rng(seed).uniform(0, 24, 24) for seed in range(40)]
+    assert sum(is_danced(0.7 * pulses_at(np.sort(times).tolist()), RATE) for times in random) <= 1
+    bodies = 0.7 * pulses_at(np.sort(random[0]).tolist())
+    cuts = pulses_at([1.0, 3.0, 7.0, 11.0])
+    without = groove_of_picture(cuts, torch.zeros(len(cuts)), RATE, 100.0, 0.3)
+    assert groove_of_picture(cuts, bodies, RATE, 100.0, 0.3) == without
+
+
 def test_a_picture_without_cuts_keeps_the_preferred_tempo():
-    groove = groove_of_picture(torch.zeros(500), RATE, 96.0, 1.5)
+    groove = groove_of_picture(torch.zeros(500), torch.zeros(500), RATE, 96.0, 1.5)
     assert groove.tempo == pytest.approx(96.0, rel=0.005)
     assert groove.strength == 1.0
 

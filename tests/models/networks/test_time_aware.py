@@ -16,7 +16,7 @@ import models
 from models.bench import with_null_half
 from models.config import ConfigError, ModelConfig
 from models.diffv2m import DiffV2M
-from models.features.motion import pace_curve
+from models.features.motion import Movement, pace_curve
 from models.networks.conditioners import tokens_of_curve
 from models.networks.conditions import Conditions, TokenSet
 from models.networks.dit import patched, unpatched
@@ -44,7 +44,8 @@ def clip(model: DiffV2M, seed: int = 0, cut: float = 3.0) -> models.Features:
     if config.curve is not None:
         times = np.arange(SECONDS * 25) / 25
         steps = -(-FRAMES // config.curve.stride)
-        pace = pace_curve(times, np.ones(len(times)), [cut], config.curve_rate, steps)
+        still = Movement(times, np.ones(len(times), np.float32), np.array([cut]))
+        pace = pace_curve(still, config.curve_rate, steps)
     return models.Features(draws[:, :8], draws[:, 8:32], (draws[:, 32] > 0.8).float(), draws[:, 33], pace=pace)
 
 
@@ -125,16 +126,18 @@ def test_patches_come_apart_as_they_were(channels: int, patch: int, frames: int)
 def test_windows_see_the_same_pace_on_their_own_axis(first: int, cuts: list[float]) -> None:
     """A window that begins at some latent sees what the whole video has from there on."""
     rate, times = 21.533, np.arange(250) / 25
-    difference, at = np.random.default_rng(0).random(250) * 50, np.array(sorted(cuts))
-    whole = pace_curve(times, difference, at, rate, 150)
-    start = first / rate
-    window = pace_curve(times - start, difference, at - start, rate, 100)
+    draws, at = np.random.default_rng(0).random((4, 250)).astype(np.float32), np.array(sorted(cuts))
+    movement = Movement(times, draws[0] * 50, at, times, *draws[1:], at, np.full(len(at), 0.5, np.float32))
+    whole = pace_curve(movement, rate, 150)
+    window = pace_curve(movement.after(first / rate), rate, 100)
     np.testing.assert_allclose(window, whole[:, first : first + 100], atol=1e-4)
 
 
 def test_motion_does_not_depend_on_the_frame_rate() -> None:
     slow, fast = (
-        pace_curve(np.arange(10 * fps) / fps, np.full(10 * fps, 250 / fps), [], 21.533, 200)[0, 10:190]
+        pace_curve(
+            Movement(np.arange(10 * fps) / fps, np.full(10 * fps, 250 / fps, np.float32), np.zeros(0)), 21.533, 200
+        )[0, 10:190]
         for fps in (12, 50)
     )
     np.testing.assert_allclose(slow, fast, atol=1e-3)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from models.features.motion import pace_curve
+from models.features.motion import Movement, pace_curve
 from pipeline.datasets.builder import PrepareSettings
 from pipeline.datasets.dataset import Dataset, DatasetError
 from pipeline.datasets.import_released import prepare_released
@@ -61,8 +61,11 @@ def test_clips_become_segments(folder: Path, tmp_path: Path) -> None:
     motion = short["pace"][0]
     assert motion[round(1.5 * LENGTHS.latent_rate)] == pytest.approx(0.5, abs=0.01)
     assert motion[round(5 * LENGTHS.latent_rate)] == 0
-    cut = pace_curve([], [], [4.5], LENGTHS.latent_rate, short["pace"].shape[1])
+    cut = pace_curve(
+        Movement(np.zeros(0), np.zeros(0, np.float32), np.array([4.5])), LENGTHS.latent_rate, short["pace"].shape[1]
+    )
     np.testing.assert_array_equal(short["pace"][1], cut[1])
+    assert not short["pace"][2:].any()
 
 
 def test_again_does_nothing_and_goes_on(folder: Path, tmp_path: Path) -> None:

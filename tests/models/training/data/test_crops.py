@@ -10,7 +10,7 @@ import torch
 
 from models.config import ModelConfig
 from models.diffv2m import DiffV2M
-from models.features.motion import pace_curve
+from models.features.motion import CHANNELS, Movement, pace_curve
 from models.features.rhythm_curve import ENERGY_RANGE, pulses
 from models.training.checkpoints import TrainingError
 from models.training.data.batches import DiffusionCrops
@@ -36,10 +36,15 @@ def crops(network: ModelConfig, worker: TrainingWorker = SINGLE_WORKER) -> Diffu
 
 @pytest.mark.parametrize("stride", [1, 2, 3])
 def test_downsampled_pace_is_the_pace_at_the_lower_rate(stride: int):
-    times, difference, cuts = np.arange(250) / 25, np.linspace(0, 60, 250), [1.03, 2.7, 4.444, 7.9]
-    fine = torch.from_numpy(pace_curve(times, difference, cuts, RATE, 210))
-    wide = torch.from_numpy(pace_curve(times, difference, cuts, RATE / stride, -(-210 // stride)))
-    torch.testing.assert_close(downsample_pace(fine, stride), wide, atol=1e-5, rtol=1e-5)
+    times, cuts = np.arange(250) / 25, np.array([1.03, 2.7, 4.444, 7.9])
+    up, down = np.linspace(0, 1, 250).astype(np.float32), np.linspace(2, 0, 250).astype(np.float32)
+    beats, strengths = cuts[:3], np.array([0.2, 1.0, 0.6], np.float32)
+    movement = Movement(times, up * 60, cuts, times, up, np.full(250, 0.3, np.float32), down, beats, strengths)
+    fine = torch.from_numpy(pace_curve(movement, RATE, 210))
+    wide = torch.from_numpy(pace_curve(movement, RATE / stride, -(-210 // stride)))
+    found = downsample_pace(fine, stride)
+    assert found.shape == wide.shape == (len(CHANNELS), -(-210 // stride))
+    torch.testing.assert_close(found, wide, atol=1e-5, rtol=1e-5)
 
 
 def test_downsampled_curve_keeps_onsets_and_times_of_accents():
