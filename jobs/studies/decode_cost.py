@@ -12,6 +12,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
 
 from jobs.options import SettingsError
 from stages.contracts import MANIFEST, rows_of, table_of
@@ -19,6 +20,7 @@ from stages.decode import Decode
 from stages.extract_features import plain_features
 from stages.video.decode_settings import DecodeSettings
 from stages.video.ffmpeg import ffmpeg_binary
+from stages.video.motion.flow import FlowMeter
 
 CLIP_SIZE = 224
 """Side of the frames for the image encoder in pixels: that of the released ViT-B/32."""
@@ -30,11 +32,13 @@ class DecodeCost:
 
     Attributes:
         ours: seconds of decoding with features, one value for each repeat.
-        bare: seconds of bare decoding, measured in pairs with `ours`.
+        without_flow: the same without optical flow, measured right after `ours`.
+        bare: seconds of bare decoding, measured right after that.
         cold: seconds of ours in a fresh interpreter, imports included.
     """
 
     ours: list[float]
+    without_flow: list[float]
     bare: list[float]
     cold: float
 
@@ -49,6 +53,11 @@ class DecodeCost:
         return statistics.median(self.ratios)
 
     @property
+    def flow_ratio(self) -> float:
+        """The median of the ratios of ours to ours without flow."""
+        return statistics.median(ours / other for ours, other in zip(self.ours, self.without_flow, strict=True))
+
+    @property
     def cold_ratio(self) -> float:
         """The ratio for a process that reads one video and ends."""
         return self.cold / statistics.median(self.bare)
@@ -57,7 +66,8 @@ class DecodeCost:
         ours, bare, ratios = statistics.median(self.ours), statistics.median(self.bare), self.ratios
         return (
             f"decode and features: {ours:.2f} s, bare decode: {bare:.2f} s (medians of {len(self.ours)})\n"
-            f"ratio {self.ratio:.2f} ({min(ratios):.2f} to {max(ratios):.2f}), imports included {self.cold_ratio:.2f}"
+            f"ratio {self.ratio:.2f} ({min(ratios):.2f} to {max(ratios):.2f}), imports included {self.cold_ratio:.2f}\n"
+            f"with flow over without: {self.flow_ratio:.2f}"
         )
 
 
@@ -82,16 +92,22 @@ def bare_decode(video: Path) -> None:
 
 
 def measure(video: Path, repeats: int = 7) -> DecodeCost:
-    """Measures both in pairs, after one call of each to warm up.
+    """Measures all three in turn, after one call of each to warm up.
 
     Raises:
         SettingsError: the video cannot be read.
     """
     read_once(video)
     bare_decode(video)
-    pairs = [(_processor_seconds(read_once, video), _processor_seconds(bare_decode, video)) for _ in range(repeats)]
-    cold = _processor_seconds(_read_in_new_process, video)
-    return DecodeCost([ours for ours, _ in pairs], [bare for _, bare in pairs], cold)
+    calls = (read_once, _read_without_flow, bare_decode)
+    rounds = [[_processor_seconds(call, video) for call in calls] for _ in range(repeats)]
+    ours, without_flow, bare = (list(times) for times in zip(*rounds, strict=True))
+    return DecodeCost(ours, without_flow, bare, _processor_seconds(_read_in_new_process, video))
+
+
+def _read_without_flow(video: Path) -> None:
+    with mock.patch.object(FlowMeter, "add", lambda *_: None):
+        read_once(video)
 
 
 def _read_in_new_process(video: Path) -> None:

@@ -17,8 +17,10 @@ HEAVY = {"torch", "ray", "pyarrow", "numpy", "open_clip", "stable_audio_tools", 
 EXPERIMENTS = {
     "cut-hits",
     "cuts",
+    "dance",
     "first-soundtrack",
     "fit-cuts",
+    "motion",
     "ablation", "samplers", "precision", "decode-cost", "resume", "pack-dataset", "plot-results", "plot-losses",
 }  # fmt: skip
 

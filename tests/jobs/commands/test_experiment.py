@@ -41,7 +41,7 @@ def test_a_dataset_is_packed(made: Path, tmp_path: Path) -> None:
 
 
 def test_studies_print_what_they_find(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    cost = DecodeCost([2.0], [1.0], 4.0)
+    cost = DecodeCost([2.0], [1.6], [1.0], 4.0)
     monkeypatch.setattr(decode_cost, "measure", lambda video, repeats: cost)
     assert invoke("experiment", "decode-cost", "film.mp4").stdout == f"{cost}\n"
     monkeypatch.setattr(precision, "compare_precisions", lambda models: f"table of {models}")
