@@ -13,6 +13,7 @@ from jobs.options import (
     ClipWeights,
     Guidance,
     Limit,
+    OriginalName,
     Out,
     Precision,
     PrecisionName,
@@ -107,6 +108,16 @@ class ScoreOptions(ModelOptions):
             help="Loudness in LUFS, or youtube, spotify, ebu or atsc; none: as released, the peak at full scale.",
         ),
     ] = None
+    original: Annotated[
+        OriginalName, typer.Option(help="The original sound: replaced, kept over the music, or kept and music ducked.")
+    ] = OriginalName.DROP
+    original_track: Annotated[int, typer.Option(min=1, help="Number of the audio track that is kept, from 1.")] = 1
+    music_level: Annotated[
+        float, typer.Option(min=-40, max=12, help="Loudness of the music in LU relative to a sound that is kept.")
+    ] = -8.0
+    duck_depth: Annotated[
+        float, typer.Option(min=0, max=40, help="Decibels by which the music sinks while somebody speaks.")
+    ] = 12.0
     force: Annotated[
         bool, typer.Option("--force", help="Mix with music of other settings in the same destination.")
     ] = False
@@ -119,7 +130,9 @@ class ScoreOptions(ModelOptions):
         if self.compiled and self.address is None:  # a cluster's workers look for a compiler themselves
             check_compiler()
         sampling = replace(settings.sampling, precision=self.precision.value, compiled=self.compiled)
-        mixing = MixingSettings(loudness=self.loudness)
+        mixing = MixingSettings(
+            self.loudness, self.original.value, self.original_track, self.music_level, self.duck_depth
+        )
         return replace(settings, seed=self.seed, sampling=sampling, mixing=mixing, max_lost=self.max_lost)
 
 

@@ -177,10 +177,13 @@ MIXED = Contract(
     "mixed",
     SOUND.columns
     | {
-        "sample_rate": pa.int32(),  # samples of `waveform` per second
+        "mix": tensor(pa.int16()),  # [samples, channels] music and original sound; null where the music is alone
+        "sample_rate": pa.int32(),  # samples of `waveform` and `mix` per second
+        "original": pa.string(),  # what became of the original sound: dropped, none, silent, kept or ducked
+        "speech": tensor(pa.float64()),  # [spans, 2] beginning and end in seconds; null unless the sound is kept
         "loudness": LOUDNESS,  # levels of the sound that the scored video has
     },
-    512 * MIB,
+    1024 * MIB,
 )
 SOURCE_AUDIO = Contract(
     "source_audio",

@@ -14,8 +14,9 @@ from models.lengths import Lengths, whole_seconds
 from models.weights.source import ModelSource
 from stages.base import Stage
 from stages.contracts import SEGMENTS, SOURCE_AUDIO, Row, table_of, tensor
-from stages.extract_audio import CHANNELS, SAMPLE_RATE, Samples
+from stages.extract_audio import SAMPLE_RATE, Samples
 from stages.inference.batching import load_parts
+from stages.video.sound_reader import CHANNELS
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -47,6 +47,7 @@ _PERMANENT = {
     "TooLong": "the video is longer than the longest that is scored",
     "TooLarge": "the video has too many pixels or frames, or its row too many bytes",
     "NoAudio": "the video has no sound to learn from",
+    "NoTrack": "the video has fewer audio tracks than the one that was chosen",
     "SilentAudio": "the video's sound is silent",
     "AudioFailed": "the sound cannot be decoded",
     WORKER_DIED: "several workers died while they computed this video",

@@ -39,7 +39,7 @@ class MuxSettings:
 
 
 class Mux(Stage):
-    """Adds `outputs`: the scored video, its `.wav` and its `.json`, below the settings' directory."""
+    """Adds `outputs`: the scored video, the music alone as `.wav` and its `.json`, below the settings' directory."""
 
     name = "mux"
     reads, writes = MIXED, MUXED
@@ -75,8 +75,12 @@ class Mux(Stage):
         folder.mkdir(parents=True, exist_ok=True)
         video, sound, sidecar = (folder / f"scored{suffix}" for suffix in (name.suffix, ".wav", ".json"))
         soundfile.write(sound, row["waveform"], row["sample_rate"], subtype="PCM_16")
+        heard = sound
+        if row["mix"] is not None:
+            heard = folder / "mix.wav"
+            soundfile.write(heard, row["mix"], row["sample_rate"], subtype="PCM_16")
         with self.localize(row["uri"]) as source:
-            self._mux(source, sound, video, row)
+            self._mux(source, heard, video, row)
         lines = (f"{json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}" for k, v in self._sidecar(row).items())
         sidecar.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8", errors="surrogateescape")
         files = ((video, name.as_posix()), (sound, f"{stem}.wav"), (sidecar, f"{stem}.json"))
@@ -136,6 +140,8 @@ class Mux(Stage):
             "transitions": [_transition(transition) for transition in row["transitions"] or []],
             "rhythm": joined_curve(row["rhythm"], row["duration"]).round(5).squeeze(1 if odf else ()).tolist(),
             "levels": peak_levels(row["waveform"]),
+            "original": row["original"],
+            "speech": [] if row["speech"] is None else row["speech"].round(3).tolist(),
             **{name: value and round(value, 2) for name, value in row["loudness"].items()},
             "seconds": {stage: round(seconds, 3) for stage, seconds in row["seconds"].items()},
         }

@@ -92,7 +92,8 @@ def build_decode_audio(context: BuildContext) -> Callable[[], DecodeAudio]:
 
 
 def build_mix(context: BuildContext) -> Callable[[], Mix]:
-    return partial(Mix, MixSettings(context.settings.mixing, context.settings.model.config.lengths.sample_rate))
+    settings = MixSettings(context.settings.mixing, context.settings.model.config.lengths.sample_rate)
+    return partial(Mix, settings, localize)
 
 
 def build_delivery(context: BuildContext) -> Callable[[], Delivery]:

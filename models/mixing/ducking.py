@@ -1,0 +1,80 @@
+"""Ducking: from the probability of speech to an envelope by which music sinks while somebody speaks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+
+from models.mixing.bed import ENVELOPE_RATE, Envelope
+
+BEGINS, ENDS = 0.5, 0.35
+"""Probability at which speech begins, and below which it ends."""
+SHORTEST_S = 0.1
+"""Seconds of the shortest speech that counts."""
+HANG_OVER_S = 0.5
+"""Seconds that the music stays down after a word."""
+ATTACK_S = 0.3
+"""Seconds in which the music sinks; it is down when the first word begins."""
+RELEASE_S = 1.0
+"""Seconds in which the music comes back."""
+
+Span = tuple[float, float]
+"""Beginning and end in seconds."""
+
+
+def speech_spans(probabilities: npt.NDArray[np.float32], step: float) -> list[Span]:
+    """Returns the times at which somebody speaks.
+
+    Args:
+        probabilities: probability of speech, 0..1, at equal steps of time.
+        step: seconds of one step.
+    """
+    spans = list[Span]()
+    begin: int | None = None
+    for place, probability in enumerate([*probabilities, 0.0]):
+        if begin is None and probability >= BEGINS:
+            begin = place
+        elif begin is not None and probability < ENDS:
+            if (place - begin) * step >= SHORTEST_S:
+                spans.append((begin * step, place * step))
+            begin = None
+    return spans
+
+
+def ducking_envelope(spans: Sequence[Span], duration: float, depth: float) -> Envelope:
+    """Returns the envelope under which music sinks by `depth` decibels while somebody speaks.
+
+    Between two phrases that are closer than the music needs to come back and to sink again, it stays down: nothing
+    pumps.
+
+    Args:
+        spans: times of speech, in order.
+        duration: seconds that the music lasts.
+        depth: decibels, at least 0.
+    """
+    times = np.arange(math.ceil(duration * ENVELOPE_RATE) + 1) / ENVELOPE_RATE
+    down = np.zeros(len(times))
+    for begin, end in _joined(spans):
+        sinking = np.clip((times - (begin - ATTACK_S)) / ATTACK_S, 0, 1)
+        rising = np.clip((end - times) / RELEASE_S + 1, 0, 1)
+        np.maximum(down, _smooth(np.minimum(sinking, rising)), out=down)
+    return -depth * down
+
+
+def _joined(spans: Sequence[Span]) -> list[Span]:
+    """Joins the spans, each with its hang-over, between which the music would not come back."""
+    joined = list[Span]()
+    for begin, end in ((begin, end + HANG_OVER_S) for begin, end in spans):
+        if joined and begin - joined[-1][1] < ATTACK_S + RELEASE_S:
+            joined[-1] = (joined[-1][0], end)
+        else:
+            joined.append((begin, end))
+    return joined
+
+
+def _smooth(part: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """Turns a straight ramp 0..1 into a raised cosine."""
+    return 0.5 - 0.5 * np.cos(np.pi * part)
