@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from jobs.mix_options import MixOptions
 from jobs.options import (
     Address,
     ClipWeights,
     Guidance,
     Limit,
-    OriginalName,
     Out,
     Precision,
     PrecisionName,
@@ -31,26 +31,6 @@ from jobs.options import (
 if TYPE_CHECKING:
     from models.weights.source import ModelSource
     from pipeline.scoring.settings import RunSettings
-
-
-def parse_loudness(text: str | float | None) -> float | None:
-    """The loudness in LUFS that a number or the name of a preset stands for; None for `none`.
-
-    Raises:
-        typer.BadParameter: it is neither.
-    """
-    from models.mixing.settings import LOUDEST, LOUDNESS_PRESETS, QUIETEST
-
-    if text is None or text == "none":
-        return None
-    try:
-        loudness = LOUDNESS_PRESETS[text] if text in LOUDNESS_PRESETS else float(text)
-    except ValueError:
-        names = ", ".join(LOUDNESS_PRESETS)
-        raise typer.BadParameter(f"expected a number of LUFS such as -14, {names} or none, got {text}") from None
-    if not QUIETEST <= loudness <= LOUDEST:
-        raise typer.BadParameter(f"expected {QUIETEST:g} to {LOUDEST:g} LUFS, got {loudness:g}")
-    return loudness
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,7 +63,7 @@ class ModelOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreOptions(ModelOptions):
+class ScoreOptions(MixOptions, ModelOptions):
     """Options of a run; those of `score` and `plan`."""
 
     sources: Sources
@@ -100,39 +80,18 @@ class ScoreOptions(ModelOptions):
     ] = 0.1
     limit: Limit = None
     address: Address = None
-    loudness: Annotated[
-        float | None,
-        typer.Option(
-            parser=parse_loudness,
-            metavar="LUFS",
-            help="Loudness in LUFS, or youtube, spotify, ebu or atsc; none: as released, the peak at full scale.",
-        ),
-    ] = None
-    original: Annotated[
-        OriginalName, typer.Option(help="The original sound: replaced, kept over the music, or kept and music ducked.")
-    ] = OriginalName.DROP
-    original_track: Annotated[int, typer.Option(min=1, help="Number of the audio track that is kept, from 1.")] = 1
-    music_level: Annotated[
-        float, typer.Option(min=-40, max=12, help="Loudness of the music in LU relative to a sound that is kept.")
-    ] = -8.0
-    duck_depth: Annotated[
-        float, typer.Option(min=0, max=40, help="Decibels by which the music sinks while somebody speaks.")
-    ] = 12.0
     force: Annotated[
         bool, typer.Option("--force", help="Mix with music of other settings in the same destination.")
     ] = False
 
     def settings(self) -> RunSettings:
-        from models.mixing.settings import MixingSettings
         from models.precision import check_compiler
 
+        mixing = self.mixing
         settings = super().settings()
         if self.compiled and self.address is None:  # a cluster's workers look for a compiler themselves
             check_compiler()
         sampling = replace(settings.sampling, precision=self.precision.value, compiled=self.compiled)
-        mixing = MixingSettings(
-            self.loudness, self.original.value, self.original_track, self.music_level, self.duck_depth
-        )
         return replace(settings, seed=self.seed, sampling=sampling, mixing=mixing, max_lost=self.max_lost)
 
 

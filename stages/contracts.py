@@ -180,6 +180,7 @@ MIXED = Contract(
         "mix": tensor(pa.int16()),  # [samples, channels] music and original sound; null where the music is alone
         "sample_rate": pa.int32(),  # samples of `waveform` and `mix` per second
         "original": pa.string(),  # what became of the original sound: dropped, none, silent, kept or ducked
+        "original_track": pa.int32(),  # number of the audio track that is in `mix`, from 1; null without one
         "speech": tensor(pa.float64()),  # [spans, 2] beginning and end in seconds; null unless the sound is kept
         "loudness": LOUDNESS,  # levels of the sound that the scored video has
     },

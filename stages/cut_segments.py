@@ -12,11 +12,11 @@ import pyarrow as pa
 from models.features.motion import pace_curve
 from models.lengths import Lengths, whole_seconds
 from models.weights.source import ModelSource
+from stages.audio.reader import CHANNELS
 from stages.base import Stage
 from stages.contracts import SEGMENTS, SOURCE_AUDIO, Row, table_of, tensor
 from stages.extract_audio import SAMPLE_RATE, Samples
 from stages.inference.batching import load_parts
-from stages.video.sound_reader import CHANNELS
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from stages.audio.reader import CHANNELS, gain_of_track, no_audio, read_sound
 from stages.base import ItemError, Stage, process_each
 from stages.contracts import FEATURES, SOURCE_AUDIO, Row
 from stages.video.child_process import Limits
-from stages.video.sound_reader import CHANNELS, gain_of_track, no_audio, read_sound
 from stages.video.source_file import Localize, local_path, open_source
 
 Samples = npt.NDArray[np.int16]

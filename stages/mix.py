@@ -13,10 +13,10 @@ from typing import IO, TYPE_CHECKING, Any, cast
 import numpy as np
 
 from models.mixing.settings import MixingSettings
+from stages.audio.reader import CHANNELS, gain_of_track, read_sound
 from stages.base import ItemError, Stage, process_each
 from stages.contracts import MIXED, SOUND, Row
 from stages.video.child_process import Limits
-from stages.video.sound_reader import CHANNELS, gain_of_track, read_sound
 from stages.video.source_file import Localize, local_path, open_source
 
 if TYPE_CHECKING:
@@ -125,6 +125,7 @@ class Mix(Stage):
             "mix": mix,
             "loudness": asdict(levels),
             "original": "kept" if mixing.original == "keep" else "ducked",
+            "original_track": mixing.original_track,
             "speech": np.asarray(spans, np.float64).reshape(-1, 2),
         }
 

@@ -105,6 +105,7 @@ class Mux(Stage):
             f=container.muxer,
             map_metadata=0,
             **created,
+            **_names_of_track(row),
             **({} if media.get("stores_times", True) else _times_of_frames(media["codec"], row["duration"])),
             **container.options,
         )
@@ -150,6 +151,12 @@ class Mux(Stage):
 def _transition(transition: Row) -> Row:
     """Returns the sidecar's entry of a transition."""
     return {name: value if isinstance(value, str) else round(value, 3) for name, value in transition.items()}
+
+
+def _names_of_track(row: Row) -> dict[str, str]:
+    """Returns options of ffmpeg that give the soundtrack language and title of the original track that is in it."""
+    track = row["original_track"]
+    return {} if row["mix"] is None else {"map_metadata:s:a:0": f"0:s:a:{track - 1}"}
 
 
 def _times_of_frames(codec: str, duration: float) -> dict[str, str]:

@@ -10,6 +10,7 @@ import pytest
 
 from jobs.console import quietly
 from jobs.summary import passed_over_text, report_run, show_summary
+from models.mixing.settings import MixingSettings
 from pipeline.scoring.run import RunSummary
 from pipeline.scoring.settings import RunSettings
 from pipeline.storage.storage import Storage
@@ -74,6 +75,11 @@ def test_the_summary_says_what_became_of_the_sound(
     text = capsys.readouterr().out
     assert "new sound: it replaces the original sound, and the source files are left untouched" in text
     assert "passed over: 2 .txt" in text
+    ducked = RunSettings(mixing=MixingSettings(original="duck"))
+    report_run(summary, ducked, Storage.open(tmp_path), 2.0, as_json=False)
+    text = capsys.readouterr().out
+    assert "music under their original sound, softer while somebody speaks" in text
+    assert "replaces" not in text
 
 
 def test_the_summary_names_what_is_left_behind_and_what_could_not_be_read(

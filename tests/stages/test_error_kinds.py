@@ -90,7 +90,8 @@ def test_kinds_are_treated_as_documented() -> None:
     }
     assert kinds[Treatment.PERMANENT] == {
         "EmptyFile", "NotAVideo", "NoVideoStream", "UnsupportedCodec", "Truncated", "NoFrames", "TooShort", "TooLong",
-        "TooLarge", "FramesLost", "NoContainer", "WorkerDied", "NoAudio", "SilentAudio", "AudioFailed",
+        "TooLarge", "FramesLost", "NoContainer", "WorkerDied", "NoAudio", "NoTrack", "SilentAudio",
+        "AudioFailed",
     }  # fmt: skip
     assert kinds[Treatment.RETRYABLE] == {
         "Killed", "Unavailable", "Unreachable", "CutShort", "Damaged", "OutOfMemory", "OutOfMemoryError",

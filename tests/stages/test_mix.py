@@ -89,8 +89,19 @@ def test_a_sound_without_loss_stays_bit_for_bit_at_its_time_and_level(tmp_path: 
     want = np.zeros((4 * RATE, 2))
     want[: len(sound)] = sound * 32768
     assert np.abs(original_in(row) - want).max() <= 2
-    music, loudness = StoredSound(row["waveform"], RATE), integrated_loudness(StoredSound(want / 32768, RATE))
+    music, loudness = StoredSound(row["waveform"], RATE), integrated_loudness(StoredSound(sound, RATE))
     assert integrated_loudness(music) == pytest.approx(loudness - 8, abs=0.1)
+
+
+def test_a_gap_of_the_original_stays_a_gap(tmp_path: Path) -> None:
+    """Packets are missing between 1 s and 2 s: what comes after them is where it was, and the gap is silent."""
+    whole = write_clicking(tmp_path / "whole.mkv", 4, [2.5], codec="flac", level=0.1)
+    cut = tmp_path / "cut.mkv"
+    ffmpeg("-i", whole, "-c", "copy", "-bsf:a", "noise=drop=between(pts*tb\\,1\\,2)", cut)
+    found = original_in(under(cut, KEEP))
+    assert first_loud(found) == pytest.approx(2.5, abs=0.001)  # Matroska counts milliseconds
+    assert np.abs(found[round(1.15 * RATE) : round(1.85 * RATE)]).max() <= 1
+    assert np.abs(found[: round(0.85 * RATE)]).max() > 3000
 
 
 @pytest.mark.parametrize(("channels", "place", "factor"), [(1, 0, 1.0), (6, 2, 0.7071), (8, 2, 0.7071), (4, 0, 1.0)])

@@ -73,6 +73,26 @@ def test_picture_is_copied_and_sound_is_as_long(
     assert pictures(files[suffix]) == pictures(video)
 
 
+def test_a_kept_sound_is_heard_with_the_names_of_its_track(tmp_path: Path) -> None:
+    """The video has the mix, the .wav the music alone; language and title are those of the second track."""
+    silent, video = write_video(tmp_path / "silent.mkv", shades(2)), tmp_path / "clip.mkv"
+    tones = [o for hertz in (300, 500) for o in ("-f", "lavfi", "-i", f"sine={hertz}:d=2")]
+    names = ("-metadata:s:a:0", "language=eng", "-metadata:s:a:1", "language=deu", "-metadata:s:a:1", "title=Kommentar")
+    ffmpeg("-i", silent, *tones, "-map", "0", "-map", "1", "-map", "2", "-c:v", "copy", *names, video)
+    mix = (sound_columns(2.0)["waveform"] / 4).astype(np.int16)
+    values = {"mix": mix, "original": "kept", "original_track": 2, "speech": np.array([[0.5, 1.2504]])}
+    row = score(tmp_path, video, 2.0, **values)
+    files = paths(row)
+    with av.open(str(files[".mkv"])) as file:
+        stream = file.streams.audio[0]
+        assert (stream.metadata["language"], stream.metadata["title"]) == ("deu", "Kommentar")
+        heard = np.concatenate([frame.to_ndarray() for frame in file.decode(audio=0)], axis=1)
+    assert np.abs(heard).max() == pytest.approx(8000 / 4 / 32768, rel=0.1)
+    assert soundfile.read(files[".wav"], dtype="int16")[0].max() == 7999
+    sidecar = json.loads(files[".json"].read_text())
+    assert (sidecar["original"], sidecar["speech"]) == ("kept", [[0.5, 1.25]])
+
+
 def test_wav_and_sidecar(tmp_path: Path) -> None:
     video = write_video(tmp_path / "clip.mp4", shades(2))
     files = paths(score(tmp_path, video, 2.0, output="deep/er/clip.mp4"))
