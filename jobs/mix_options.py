@@ -63,6 +63,13 @@ class MixOptions:
         typer.Option(min=0, max=40, help="Decibels by which the music sinks while somebody speaks; 12 if left out."),
     ] = None
 
+    stems: Annotated[
+        bool,
+        typer.Option(
+            "--stems", help="Write the parts of each mix too, and keep the music: another mix makes no new music."
+        ),
+    ] = False
+
     @property
     def mixing(self) -> MixingSettings:
         """The settings of the mix.

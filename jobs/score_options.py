@@ -92,7 +92,9 @@ class ScoreOptions(MixOptions, ModelOptions):
         if self.compiled and self.address is None:  # a cluster's workers look for a compiler themselves
             check_compiler()
         sampling = replace(settings.sampling, precision=self.precision.value, compiled=self.compiled)
-        return replace(settings, seed=self.seed, sampling=sampling, mixing=mixing, max_lost=self.max_lost)
+        return replace(
+            settings, seed=self.seed, sampling=sampling, mixing=mixing, stems=self.stems, max_lost=self.max_lost
+        )
 
 
 def default_clip_weights(model: ModelSource) -> str | Path:

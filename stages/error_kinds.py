@@ -59,6 +59,7 @@ _RETRYABLE = {
     "Unreachable": "the storage cannot be reached over the network",
     "Unavailable": "the storage is overloaded or failing",
     "CutShort": "fewer or more bytes came or arrived than the file has",
+    "MusicLost": "the music that was kept for another mix is gone or damaged; the second try makes it again",
     "Damaged": "other bytes arrived at the destination than were sent",
 }
 _NEXT_RUN = {

@@ -35,12 +35,14 @@ class MixSettings:
     Attributes:
         mixing: what is asked of the mix.
         sample_rate: samples of the music per second.
+        stems: whether the parts of the mix are handed on: the music as released, and the original sound.
         deadline: seconds of wall time that decoding the original sound may take.
         memory: bytes of address space that its decoder may take.
     """
 
     mixing: MixingSettings = MixingSettings()
     sample_rate: int = SAMPLE_RATE
+    stems: bool = False
     deadline: float = 900.0
     memory: int = 2 << 30
 
@@ -97,7 +99,7 @@ class Mix(Stage):
 
         music, target = StoredSound(row["waveform"], self.settings.sample_rate), self.settings.mixing.loudness
         waveform, levels = (music.data, measured(music)) if target is None else leveled(music, target)
-        return self._columns(waveform) | {"loudness": asdict(levels), "original": original}
+        return self._columns(row, waveform) | {"loudness": asdict(levels), "original": original}
 
     def _under(self, row: Row, original: Sound) -> Row:
         """Returns the columns of a result whose music lies under the original sound."""
@@ -121,16 +123,22 @@ class Mix(Stage):
         bed = Bed(music, gain, envelope)
         mix, levels = leveled(MixedSound(bed, original), mixing.loudness)
         stem = rendered(Bed(music, gain + levels.gain, envelope))
-        return self._columns(stem) | {
-            "mix": mix,
-            "loudness": asdict(levels),
-            "original": "kept" if mixing.original == "keep" else "ducked",
-            "original_track": mixing.original_track,
-            "speech": np.asarray(spans, np.float64).reshape(-1, 2),
-        }
+        parts = {"original_sound": rendered(Bed(original, levels.gain))} if self.settings.stems else {}
+        return (
+            self._columns(row, stem)
+            | parts
+            | {
+                "mix": mix,
+                "loudness": asdict(levels),
+                "original": "kept" if mixing.original == "keep" else "ducked",
+                "original_track": mixing.original_track,
+                "speech": np.asarray(spans, np.float64).reshape(-1, 2),
+            }
+        )
 
-    def _columns(self, waveform: np.ndarray) -> Row:
-        return {"waveform": waveform, "sample_rate": self.settings.sample_rate}
+    def _columns(self, row: Row, waveform: np.ndarray) -> Row:
+        music = {"music": row["waveform"]} if self.settings.stems else {}
+        return {"waveform": waveform, "sample_rate": self.settings.sample_rate} | music
 
 
 def _stored(file: IO[bytes], sample_rate: int, gain: float) -> Sound:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from stages.audio.kept_music import write_kept_music
 from stages.base import ItemError, Stage
 from stages.contracts import MIXED, MUXED, Row
 from stages.video.child_process import DeadlinePassed, Limits, MemoryExhausted
@@ -27,12 +28,14 @@ class MuxSettings:
 
     Attributes:
         directory: folder that takes the files.
+        kept_music: folder below the destination that keeps the music of a row which has `music`.
         run_info: entries of every sidecar that describe the run: seed, fingerprint, steps and the like.
         deadline: seconds of wall time that ffmpeg may take beyond the length of the video.
         memory: bytes of address space that ffmpeg may take.
     """
 
     directory: Path
+    kept_music: str = ""
     run_info: dict[str, Any] = field(default_factory=dict, hash=False)
     deadline: float = 300.0
     memory: int = 4 << 30
@@ -83,8 +86,25 @@ class Mux(Stage):
             self._mux(source, heard, video, row)
         lines = (f"{json.dumps(k)}: {json.dumps(v, ensure_ascii=False)}" for k, v in self._sidecar(row).items())
         sidecar.write_text("{\n" + ",\n".join(lines) + "\n}\n", encoding="utf-8", errors="surrogateescape")
-        files = ((video, name.as_posix()), (sound, f"{stem}.wav"), (sidecar, f"{stem}.json"))
+        files = [(video, name.as_posix()), (sound, f"{stem}.wav"), (sidecar, f"{stem}.json")]
+        if row["music"] is not None:
+            files += self._parts(row, folder, stem)
         return {"outputs": [_output(path, name) for path, name in files]}
+
+    def _parts(self, row: Row, folder: Path, stem: str) -> list[tuple[Path, str]]:
+        """Writes the parts of a mix, and the music for another one; returns each file and its name.
+
+        They are FLAC: so no part has the name of another video's music, such as that of `beach.mix.mp4`.
+        """
+        import soundfile
+
+        files = [(folder / "music.arrow", f"{self.settings.kept_music}/{row['item_id']}.arrow")]
+        write_kept_music(row, files[0][0])
+        for column, part in (("mix", "mix"), ("original_sound", "original")):
+            if row[column] is not None:
+                files.append((folder / f"{part}.flac", f"{stem}.{part}.flac"))
+                soundfile.write(files[-1][0], row[column], row["sample_rate"], subtype="PCM_16")
+        return files
 
     def _mux(self, source: Path, sound: Path, video: Path, row: Row) -> None:
         """Copies the video stream as it is, and encodes the soundtrack beside it."""

@@ -145,7 +145,7 @@ def plan(
         FingerprintError: the destination holds music of another fingerprint, and `mix` does not allow it.
         LedgerError, StorageError: the destination cannot be read.
     """
-    work = remaining_work(manifest, settings.fingerprint, Ledger(destination), mix=mix)
+    work = remaining_work(manifest, settings, Ledger(destination), mix=mix)
     rows = work.todo.to_pylist()
     seen = rows if sample is None or sample >= len(rows) else [rows[len(rows) * i // sample] for i in range(sample)]
     probed = probe_videos(seen, on_progress)

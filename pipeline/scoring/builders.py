@@ -92,7 +92,8 @@ def build_decode_audio(context: BuildContext) -> Callable[[], DecodeAudio]:
 
 
 def build_mix(context: BuildContext) -> Callable[[], Mix]:
-    settings = MixSettings(context.settings.mixing, context.settings.model.config.lengths.sample_rate)
+    run = context.settings
+    settings = MixSettings(run.mixing, run.model.config.lengths.sample_rate, run.stems)
     return partial(Mix, settings, localize)
 
 

@@ -26,6 +26,7 @@ class RunSettings:
         take: a second number that chooses the noise, for another version with the same seed.
         sampling: how latents are sampled; whether the network is compiled is not part of the fingerprint.
         mixing: what becomes of the music after it is made.
+        stems: whether the parts of each mix are written too, and the music is kept for another mix.
         device: `auto`, `cpu` or `cuda`; not part of the fingerprint.
         max_lost: largest share of a video's time whose frames may be unreadable, 0..1; not part of the fingerprint.
     """
@@ -36,6 +37,7 @@ class RunSettings:
     take: int = 0
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
     mixing: MixingSettings = MixingSettings()
+    stems: bool = False
     device: str = "auto"
     max_lost: float = 0.1
 
@@ -45,13 +47,9 @@ class RunSettings:
         return self.sampling.with_defaults(self.model.config.sampling)
 
     @cached_property
-    def _sound_settings(self) -> dict[str, Any]:
-        """The settings that change the sound beside the weights, by their names on disk.
-
-        Those of the mix are left out if they are the defaults: so the fingerprints of older runs stay what they are.
-        """
+    def _music_settings(self) -> dict[str, Any]:
+        """The settings that change the music beside the weights, by their names on disk."""
         sampling = self.resolved_sampling
-        mixing = self.mixing.to_dict()
         return {
             "seed": self.seed,
             "take": self.take,
@@ -59,13 +57,30 @@ class RunSettings:
             "guidance": sampling.guidance,
             "sampler": sampling.recorded_sampler,
             "precision": sampling.precision,
-        } | ({"mixing": mixing} if mixing else {})
+        }
+
+    @property
+    def _mix_settings(self) -> dict[str, Any]:
+        """The settings that change what becomes of the music, by their names on disk.
+
+        The defaults are left out: so the fingerprints of older runs stay what they are.
+        """
+        chosen = {"mixing": self.mixing.to_dict(), "stems": self.stems}
+        return {name: value for name, value in chosen.items() if value}
+
+    @cached_property
+    def music_fingerprint(self) -> str:
+        """16 hexadecimal digits, a hash of all that changes the music: weights, arithmetic and settings."""
+        return self._hash(self._music_settings)
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits, a hash of all that changes the sound: weights, arithmetic, settings and the mix."""
+        """16 hexadecimal digits, a hash of all that changes the results: that of the music, and the mix."""
+        return self._hash(self._music_settings | self._mix_settings)
+
+    def _hash(self, settings: dict[str, Any]) -> str:
         weights = {"model": self.model.digest, "clip": clip_digest(self.clip_weights)}
-        return hashlib.sha256(json.dumps(weights | self._sound_settings, sort_keys=True).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(weights | settings, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
     def record(self) -> dict[str, Any]:
@@ -82,6 +97,7 @@ class RunSettings:
             "sampler": sampling.recorded_sampler,
             "precision": sampling.precision,
             "mixing": self.mixing.to_dict() or None,
+            "stems": self.stems,
             "device": self.device,
             "compiled": sampling.compiled,
             "max_lost": self.max_lost,
@@ -106,4 +122,4 @@ class RunSettings:
     def to_dict(self) -> dict[str, Any]:
         """The description of the run that stands in every sidecar."""
         about = {"fingerprint": self.fingerprint, "model": self.model.name, "weights": self.model.weights}
-        return about | self._sound_settings
+        return about | self._music_settings | self._mix_settings

@@ -94,7 +94,7 @@ def test_kinds_are_treated_as_documented() -> None:
         "AudioFailed",
     }  # fmt: skip
     assert kinds[Treatment.RETRYABLE] == {
-        "Killed", "Unavailable", "Unreachable", "CutShort", "Damaged", "OutOfMemory", "OutOfMemoryError",
+        "Killed", "Unavailable", "Unreachable", "CutShort", "Damaged", "MusicLost", "OutOfMemory", "OutOfMemoryError",
     }  # fmt: skip
     assert kinds[Treatment.FATAL] == {"DiskFull"}
     assert kinds[Treatment.FATAL_AT_DESTINATION] == {"Credentials", "AccessDenied", "NoBucket"}

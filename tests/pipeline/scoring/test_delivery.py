@@ -162,7 +162,7 @@ def test_videos_of_one_stem_are_scored_once_each_whatever_is_added(tmp_path: Pat
 
     def score(limit: int | None = None) -> list[str]:
         found = discover([str(source)], destination, limit)
-        todo = remaining_work(found, settings.fingerprint, Ledger(destination)).todo
+        todo = remaining_work(found, settings, Ledger(destination)).todo
         rows = [row | made | {"waveform": np.ones((44100, 2), np.int16)} for row in rows_of(todo)]
         records = [row for one in rows for row in delivery(destination)(table_of([one], MIXED)).to_pylist()]
         assert [row["state"] for row in records] == ["done"] * len(records)
