@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jobs.options import OriginalName, SettingsError
+from jobs.options import MusicTrackName, OriginalName, SettingsError
 
 if TYPE_CHECKING:
     from models.mixing.settings import MixingSettings
+    from stages.audio.formats import OutputSettings
 
 
 def parse_loudness(text: str | float | None) -> float | None:
@@ -33,9 +34,27 @@ def parse_loudness(text: str | float | None) -> float | None:
     return loudness
 
 
+def parse_formats(text: str | tuple[str, ...]) -> tuple[str, ...]:
+    """The names of formats that a list with commas holds, each once.
+
+    Raises:
+        typer.BadParameter: one is unknown, or two of them have the same file.
+    """
+    from stages.audio.formats import FORMATS
+
+    if isinstance(text, tuple):
+        return text
+    names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+    if unknown := [name for name in names if name not in FORMATS]:
+        raise typer.BadParameter(f"expected {', '.join(FORMATS)}, got {unknown[0]!r}")
+    if len({FORMATS[name].suffix for name in names}) < len(names):
+        raise typer.BadParameter("wav, wav24 and wav32f would be one file: choose one of them")
+    return names
+
+
 @dataclass(frozen=True, kw_only=True)
 class MixOptions:
-    """Options of the mix; one that would change nothing is refused."""
+    """Options of the mix and of the files with its sound; one that would change nothing is refused."""
 
     loudness: Annotated[
         float | None,
@@ -69,6 +88,35 @@ class MixOptions:
             "--stems", help="Write the parts of each mix too, and keep the music: another mix makes no new music."
         ),
     ] = False
+
+    formats: Annotated[
+        tuple[str, ...] | None,
+        typer.Option(
+            parser=parse_formats,
+            metavar="NAMES",
+            help="Formats of the music beside the video: wav, wav24, wav32f, flac, mp3, ogg, with commas between.",
+        ),
+    ] = None
+    rate: Annotated[
+        int | None, typer.Option(help="Samples per second of all sound, 44100 or 48000; the model's if left out.")
+    ] = None
+    music_track: Annotated[
+        MusicTrackName,
+        typer.Option(help="The soundtrack replaces the video's own, or is added behind the video's own tracks."),
+    ] = MusicTrackName.REPLACE
+
+    @property
+    def outputs(self) -> OutputSettings:
+        """The settings of the files that are written.
+
+        Raises:
+            SettingsError: there is no such rate.
+        """
+        from stages.audio.formats import RATES, OutputSettings
+
+        if self.rate is not None and self.rate not in RATES:
+            raise SettingsError(f"--rate: expected {' or '.join(map(str, RATES))}, got {self.rate}")
+        return OutputSettings(self.formats or ("wav",), self.rate, self.music_track.value, self.stems)
 
     @property
     def mixing(self) -> MixingSettings:

@@ -59,6 +59,13 @@ class OriginalName(enum.StrEnum):
     DUCK = "duck"
 
 
+class MusicTrackName(enum.StrEnum):
+    """Where the soundtrack stands in a scored video."""
+
+    REPLACE = "replace"
+    ADD = "add"
+
+
 CLIP_FLAGS = ("--clip-weights", "--clip")
 """Names of the option for CLIP weights; the second is an alias that older scripts use."""
 

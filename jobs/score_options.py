@@ -87,13 +87,13 @@ class ScoreOptions(MixOptions, ModelOptions):
     def settings(self) -> RunSettings:
         from models.precision import check_compiler
 
-        mixing = self.mixing
+        mixing, outputs = self.mixing, self.outputs
         settings = super().settings()
         if self.compiled and self.address is None:  # a cluster's workers look for a compiler themselves
             check_compiler()
         sampling = replace(settings.sampling, precision=self.precision.value, compiled=self.compiled)
         return replace(
-            settings, seed=self.seed, sampling=sampling, mixing=mixing, stems=self.stems, max_lost=self.max_lost
+            settings, seed=self.seed, sampling=sampling, mixing=mixing, outputs=outputs, max_lost=self.max_lost
         )
 
 

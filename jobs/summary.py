@@ -25,6 +25,9 @@ SOUND_OF_RESULTS = {
     "are left untouched",
 }
 """What is said at the end of a run, by what becomes of the original sound."""
+ADDED_TRACK = (
+    "the scored videos keep their own sound and have a further track behind it; the source files are left untouched"
+)
 FAILURE_FIELDS = ("uri", "output", "stage", "error_type", "error_message")
 
 
@@ -51,10 +54,15 @@ def report_run(
     if passed_over and not is_quiet():
         make_console().print(passed_over_text(passed_over))
     if summary.done and not is_quiet():
-        make_console().print(SOUND_OF_RESULTS[settings.mixing.original])
+        make_console().print(sound_of_results(settings))
         for line in kept_and_lost(summary):
             make_console().print(line)
     show_summary(summary, destination.url, elapsed)
+
+
+def sound_of_results(settings: RunSettings) -> str:
+    """A line about the sound of the scored videos."""
+    return ADDED_TRACK if settings.outputs.music_track == "add" else SOUND_OF_RESULTS[settings.mixing.original]
 
 
 def kept_and_lost(summary: RunSummary) -> list[str]:

@@ -93,7 +93,7 @@ def build_decode_audio(context: BuildContext) -> Callable[[], DecodeAudio]:
 
 def build_mix(context: BuildContext) -> Callable[[], Mix]:
     run = context.settings
-    settings = MixSettings(run.mixing, run.model.config.lengths.sample_rate, run.stems)
+    settings = MixSettings(run.mixing, run.model.config.lengths.sample_rate, run.outputs.stems)
     return partial(Mix, settings, localize)
 
 

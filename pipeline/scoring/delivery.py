@@ -62,7 +62,8 @@ class Delivery:
     def __call__(self, table: pa.Table) -> pa.Table:
         started, run = datetime.now(UTC), self.settings.run
         with tempfile.TemporaryDirectory(prefix="diff-v2m-") as scratch:
-            mux = Mux(MuxSettings(Path(scratch), kept_music_folder(run.music_fingerprint), run.to_dict()), localize)
+            kept = kept_music_folder(run.music_fingerprint)
+            mux = Mux(MuxSettings(Path(scratch), run.outputs, kept, run.to_dict()), localize)
             rows = rows_of(MUXED.check(mux(table)))
             _raise_fatal_error(rows)
             self._check_lock()

@@ -13,6 +13,7 @@ from typing import Any
 from models.mixing.settings import MixingSettings
 from models.sampling.settings import SamplingSettings, sampler_of_record
 from models.weights.source import TINY, ModelSource, clip_digest
+from stages.audio.formats import OutputSettings
 
 
 @dataclass(frozen=True)
@@ -26,7 +27,7 @@ class RunSettings:
         take: a second number that chooses the noise, for another version with the same seed.
         sampling: how latents are sampled; whether the network is compiled is not part of the fingerprint.
         mixing: what becomes of the music after it is made.
-        stems: whether the parts of each mix are written too, and the music is kept for another mix.
+        outputs: the files of each result.
         device: `auto`, `cpu` or `cuda`; not part of the fingerprint.
         max_lost: largest share of a video's time whose frames may be unreadable, 0..1; not part of the fingerprint.
     """
@@ -37,7 +38,7 @@ class RunSettings:
     take: int = 0
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
     mixing: MixingSettings = MixingSettings()
-    stems: bool = False
+    outputs: OutputSettings = field(default_factory=OutputSettings)
     device: str = "auto"
     max_lost: float = 0.1
 
@@ -65,7 +66,7 @@ class RunSettings:
 
         The defaults are left out: so the fingerprints of older runs stay what they are.
         """
-        chosen = {"mixing": self.mixing.to_dict(), "stems": self.stems}
+        chosen = {"mixing": self.mixing.to_dict(), "outputs": self.outputs.to_dict()}
         return {name: value for name, value in chosen.items() if value}
 
     @cached_property
@@ -97,7 +98,7 @@ class RunSettings:
             "sampler": sampling.recorded_sampler,
             "precision": sampling.precision,
             "mixing": self.mixing.to_dict() or None,
-            "stems": self.stems,
+            "outputs": self.outputs.to_dict() or None,
             "device": self.device,
             "compiled": sampling.compiled,
             "max_lost": self.max_lost,
@@ -117,7 +118,9 @@ class RunSettings:
         )
         model = ModelSource(own.pop("model"), own.pop("weights"))
         mixing = MixingSettings(**(own.pop("mixing", None) or {}))
-        return cls(model=model, clip_weights=own.pop("clip"), sampling=sampling, mixing=mixing, **own)
+        outputs = OutputSettings.of_dict(own.pop("outputs", None) or {})
+        clip = own.pop("clip")
+        return cls(model=model, clip_weights=clip, sampling=sampling, mixing=mixing, outputs=outputs, **own)
 
     def to_dict(self) -> dict[str, Any]:
         """The description of the run that stands in every sidecar."""

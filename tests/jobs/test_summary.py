@@ -14,6 +14,7 @@ from models.mixing.settings import MixingSettings
 from pipeline.scoring.run import RunSummary
 from pipeline.scoring.settings import RunSettings
 from pipeline.storage.storage import Storage
+from stages.audio.formats import OutputSettings
 
 
 def failed(number: int) -> dict[str, Any]:
@@ -80,6 +81,9 @@ def test_the_summary_says_what_became_of_the_sound(
     text = capsys.readouterr().out
     assert "music under their original sound, softer while somebody speaks" in text
     assert "replaces" not in text
+    added = RunSettings(outputs=OutputSettings(music_track="add"))
+    report_run(summary, added, Storage.open(tmp_path), 2.0, as_json=False)
+    assert "keep their own sound and have a further track behind it" in capsys.readouterr().out
 
 
 def test_the_summary_names_what_is_left_behind_and_what_could_not_be_read(

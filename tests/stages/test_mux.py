@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from stages.audio.formats import OutputSettings
 from stages.contracts import MIXED, Row, rows_of, table_of
 from stages.mux import Mux, MuxSettings
 from tests.support.rows import common, media, sound_columns
@@ -20,14 +21,21 @@ VP8 = ("-c:v", "libvpx", "-deadline", "realtime", "-pix_fmt", "yuv420p")
 H264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
 
 
-def score(tmp_path: Path, video: Path, duration: float, output: str | None = None, **values: Any) -> Row:
+def score(
+    tmp_path: Path,
+    video: Path,
+    duration: float,
+    output: str | None = None,
+    outputs: OutputSettings | None = None,
+    **values: Any,
+) -> Row:
     row = common(
         output or video.name,
         duration,
         uri=str(video),
         **(sound_columns(duration) | {"seconds": {"decode": 0.5}, "media": media()} | values),
     )
-    mux = Mux(MuxSettings(tmp_path / "out", run_info={"seed": 7}))
+    mux = Mux(MuxSettings(tmp_path / "out", outputs or OutputSettings(), "kept", {"seed": 7}))
     return rows_of(mux(table_of([row], MIXED)))[0]
 
 

@@ -141,7 +141,8 @@ def test_a_full_disk_of_a_worker_stops_the_run(
         error = {"stage": "decode", "type": "DiskFull", "message": "/tmp: the disk is full"}
         table = table_of([common("bad.mp4", error=error)], MIXED)
     else:
-        monkeypatch.setattr(soundfile, "write", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "No space left")))
+        no_space = OSError(28, "No space left")
+        monkeypatch.setattr(soundfile, "SoundFile", lambda *_, **__: (_ for _ in ()).throw(no_space))
         monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
     destination = Storage.open(tmp_path / "out")
     with pytest.raises(StorageError, match=f"{stage}: ") as caught:

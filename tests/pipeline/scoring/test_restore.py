@@ -16,13 +16,14 @@ from pipeline.scoring.restore import RestoreMusic, RestoreMusicSettings, split_k
 from pipeline.scoring.resume import NOT_KEPT, FingerprintError, RemainingWork, remaining_work
 from pipeline.scoring.settings import RunSettings
 from pipeline.storage.storage import Storage
+from stages.audio.formats import OutputSettings
 from stages.contracts import MIXED, SOUND, Row, rows_of, table_of
 from stages.mix import Mix, MixSettings
 from tests.support.rows import media, sound_columns
 from tests.support.videos import gray, write_video
 
-STEMS = RunSettings(seed=5, mixing=MixingSettings(loudness=-20.0), stems=True)
-LOUDER = replace(STEMS, mixing=MixingSettings(loudness=-14.0), stems=False)
+STEMS = RunSettings(seed=5, mixing=MixingSettings(loudness=-20.0), outputs=OutputSettings(stems=True))
+LOUDER = replace(STEMS, mixing=MixingSettings(loudness=-14.0), outputs=OutputSettings())
 
 
 @pytest.fixture
@@ -44,7 +45,7 @@ def deliver(work: RemainingWork, destination: Storage, run: RunSettings, restore
     """Takes the only video of a run from its music to the ledger."""
     (row,) = rows_of(work.todo)
     sound = restored or row | sound_columns(2.0) | {"duration": 2.0, "media": media()}
-    mixed = Mix(MixSettings(run.mixing, stems=run.stems))(table_of([sound], SOUND))
+    mixed = Mix(MixSettings(run.mixing, stems=run.outputs.stems))(table_of([sound], SOUND))
     (record,) = Delivery(DeliverySettings(destination, run))(MIXED.check(mixed)).to_pylist()
     assert record["state"] == "done", record["error_message"]
     found: Row = record
@@ -92,7 +93,7 @@ def test_damaged_music_is_no_music(source: Path, destination: Storage, damage: b
 
 
 def test_music_that_was_not_kept_or_is_another_is_refused(source: Path, destination: Storage) -> None:
-    plain = replace(STEMS, stems=False)
+    plain = replace(STEMS, outputs=OutputSettings())
     deliver(work_of(source, destination, plain), destination, plain)
     with pytest.raises(FingerprintError) as refused:
         work_of(source, destination, LOUDER)
