@@ -34,21 +34,19 @@ def parse_loudness(text: str | float | None) -> float | None:
     return loudness
 
 
-def parse_formats(text: str | tuple[str, ...]) -> tuple[str, ...]:
+def parse_formats(text: str) -> tuple[str, ...]:
     """The names of formats that a list with commas holds, each once.
 
     Raises:
-        typer.BadParameter: one is unknown, or two of them have the same file.
+        SettingsError: one is unknown, or two of them have the same file.
     """
     from stages.audio.formats import FORMATS
 
-    if isinstance(text, tuple):
-        return text
     names = tuple(dict.fromkeys(name.strip() for name in text.split(",")))
     if unknown := [name for name in names if name not in FORMATS]:
-        raise typer.BadParameter(f"expected {', '.join(FORMATS)}, got {unknown[0]!r}")
+        raise SettingsError(f"--formats: expected {', '.join(FORMATS)}, got {unknown[0]!r}")
     if len({FORMATS[name].suffix for name in names}) < len(names):
-        raise typer.BadParameter("wav, wav24 and wav32f would be one file: choose one of them")
+        raise SettingsError("--formats: wav, wav24 and wav32f would be one file: choose one of them")
     return names
 
 
@@ -90,13 +88,12 @@ class MixOptions:
     ] = False
 
     formats: Annotated[
-        tuple[str, ...] | None,
+        str,
         typer.Option(
-            parser=parse_formats,
             metavar="NAMES",
             help="Formats of the music beside the video: wav, wav24, wav32f, flac, mp3, ogg, with commas between.",
         ),
-    ] = None
+    ] = "wav"
     rate: Annotated[
         int | None, typer.Option(help="Samples per second of all sound, 44100 or 48000; the model's if left out.")
     ] = None
@@ -110,13 +107,13 @@ class MixOptions:
         """The settings of the files that are written.
 
         Raises:
-            SettingsError: there is no such rate.
+            SettingsError: there is no such rate or format.
         """
         from stages.audio.formats import RATES, OutputSettings
 
         if self.rate is not None and self.rate not in RATES:
             raise SettingsError(f"--rate: expected {' or '.join(map(str, RATES))}, got {self.rate}")
-        return OutputSettings(self.formats or ("wav",), self.rate, self.music_track.value, self.stems)
+        return OutputSettings(parse_formats(self.formats), self.rate, self.music_track.value, self.stems)
 
     @property
     def mixing(self) -> MixingSettings:
