@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from jobs.studies.original_sound.voices import voice
 from models.mixing.leveling import CEILING
 from models.mixing.loudness import integrated_loudness
 from models.mixing.settings import MixingSettings
@@ -17,7 +18,6 @@ from stages.mix import Mix, MixSettings
 from tests.support.rows import common, media, sound_columns
 from tests.support.sounds import first_loud, write_clicking
 from tests.support.videos import ffmpeg, gray, write_video
-from tests.support.voices import voice
 
 RATE = 44100
 KEEP = MixingSettings(original="keep")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from jobs.studies.original_sound.voices import voice
 from models.mixing.bed import ENVELOPE_RATE, Bed, MixedSound
 from models.mixing.ducking import ATTACK_S, HANG_OVER_S, RELEASE_S, ducking_envelope, speech_spans
 from models.mixing.sound import StoredSound
 from models.mixing.speech import STEP_S, SpeechDetector
-from tests.support.voices import voice
 
 RATE = 44100
 
