@@ -11,7 +11,9 @@ import numpy.typing as npt
 from models.mixing.bed import ENVELOPE_RATE, Envelope
 
 BEGINS, ENDS = 0.5, 0.35
-"""Probability at which speech begins, and below which it ends."""
+"""Probability at which speech is sure, and below which it ends."""
+LEADS_IN = 0.1
+"""Probability from which on the steps before sure speech are its beginning: it is known beforehand what comes."""
 SHORTEST_S = 0.1
 """Seconds of the shortest speech that counts."""
 HANG_OVER_S = 0.5
@@ -34,12 +36,16 @@ def speech_spans(probabilities: npt.NDArray[np.float32], step: float) -> list[Sp
     """
     spans = list[Span]()
     begin: int | None = None
+    ended = 0
     for place, probability in enumerate([*probabilities, 0.0]):
         if begin is None and probability >= BEGINS:
             begin = place
         elif begin is not None and probability < ENDS:
             if (place - begin) * step >= SHORTEST_S:
+                while begin > ended and probabilities[begin - 1] >= LEADS_IN:
+                    begin -= 1
                 spans.append((begin * step, place * step))
+                ended = place
             begin = None
     return spans
 

@@ -26,6 +26,8 @@ from stages.plots.png import write_png
 
 RATIOS = (20.0, 10.0, 5.0, 0.0)
 """Decibels of speech over the background."""
+FIRST_SEED = 10
+"""The films before it served to choose the settings of the detection."""
 PICTURE = (900, 260)
 """Width and height in pixels."""
 
@@ -45,12 +47,12 @@ def _detection(seeds: int, progress: Callable[[str], None]) -> str:
     """Precision and recall of the steps of 32 ms, by background and level; and alarms where nobody speaks."""
     detector = SpeechDetector()
     lines = [
-        "| background | speech above it | precision | recall | late at the first word, worst |",
+        "| background | speech above it | precision | recall | late at a phrase, at most |",
         "| --- " * 5 + "|",
     ]
     kinds = [("silence", 20.0)] + [(name, ratio) for name in BACKGROUNDS[1:] for ratio in RATIOS]
     for name, ratio in kinds:
-        films = [spoken_film(name, ratio, seed) for seed in range(seeds)]
+        films = [spoken_film(name, ratio, seed) for seed in range(FIRST_SEED, FIRST_SEED + seeds)]
         found = [_spans(detector, film) for film in films]
         pairs = [(steps_of(spans), steps_of(film.phrases)) for spans, film in zip(found, films, strict=True)]
         heard, truth = (np.concatenate([pair[i] for pair in pairs]) for i in (0, 1))
@@ -95,7 +97,7 @@ def _ducking(seeds: int, picture: Path, progress: Callable[[str], None]) -> str:
     """Ratio of the original sound to the music in speech and in gaps, as the stage Mix gives them."""
     lines = ["| `--original` | in speech | in gaps | voice changed by |", "| --- | --- | --- | --- |"]
     for name, mixing in (("keep", MixingSettings(original="keep")), ("duck", MixingSettings(original="duck"))):
-        results = [_mixed(mixing, seed) for seed in range(seeds)]
+        results = [_mixed(mixing, seed) for seed in range(FIRST_SEED, FIRST_SEED + seeds)]
         both = np.mean([ratios(film, row) for film, row in results], axis=0)
         change = max(_change(film, row) for film, row in results)
         lines.append(f"| `{name}` | {both[0]:.1f} dB | {both[1]:.1f} dB | {change:.2f} dB |")

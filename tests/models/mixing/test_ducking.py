@@ -46,8 +46,10 @@ def test_music_and_noise_are_no_speech(detector: SpeechDetector) -> None:
 
 
 def test_spans_have_a_threshold_for_each_end() -> None:
-    probabilities = np.array([0.1, 0.4, 0.6, 0.4, 0.4, 0.4, 0.3, 0.9, 0.1, 0.1, 0.7, 0.7, 0.7, 0.7], np.float32)
-    np.testing.assert_allclose(speech_spans(probabilities, 0.05), [(0.1, 0.3), (0.5, 0.7)])
+    probabilities = np.array([0.05, 0.4, 0.6, 0.4, 0.4, 0.4, 0.3, 0.9, 0.0, 0.0, 0.7, 0.7, 0.7, 0.7], np.float32)
+    np.testing.assert_allclose(speech_spans(probabilities, 0.05), [(0.05, 0.3), (0.5, 0.7)])
+    joined = np.array([0.9, 0.9, 0.9, 0.2, 0.2, 0.9, 0.9, 0.9], np.float32)  # a beginning never reaches into the last
+    np.testing.assert_allclose(speech_spans(joined, 0.05), [(0.0, 0.15), (0.15, 0.4)])
 
 
 def test_music_is_down_before_the_first_word_and_comes_back_slowly() -> None:
