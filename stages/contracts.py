@@ -184,6 +184,7 @@ MIXED = Contract(
         "original": pa.string(),  # what became of the original sound: dropped, none, silent, kept or ducked
         "original_track": pa.int32(),  # number of the audio track that is in `mix`, from 1; null without one
         "speech": tensor(pa.float64()),  # [spans, 2] beginning and end in seconds; null unless the sound is kept
+        "own_music": tensor(pa.float64()),  # [spans, 2] where the original is music itself; null as for `speech`
         "loudness": LOUDNESS,  # levels of the sound that the scored video has
     },
     2048 * MIB,

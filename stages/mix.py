@@ -104,9 +104,10 @@ class Mix(Stage):
     def _under(self, row: Row, original: Sound) -> Row:
         """Returns the columns of a result whose music lies under the original sound."""
         from models.mixing.bed import Bed, MixedSound
-        from models.mixing.ducking import ducking_envelope, speech_spans
+        from models.mixing.ducking import ASIDE_DB, BESIDE_MUSIC, ducking_envelope, speech_spans
         from models.mixing.leveling import leveled, rendered
         from models.mixing.loudness import integrated_loudness
+        from models.mixing.own_music import music_spans
         from models.mixing.sound import StoredSound
         from models.mixing.speech import STEP_S
 
@@ -116,10 +117,13 @@ class Mix(Stage):
             return self._alone(row, "silent")
         gain = reference + mixing.music_level - own if math.isfinite(own) else 0.0
         spans: list[Span] = []
+        own_music: list[Span] = []
         envelope = None
         if mixing.original == "duck":
             spans = speech_spans(self._speech(original), STEP_S)
-            envelope = ducking_envelope(spans, row["duration"], mixing.duck_depth)
+            own_music = music_spans(original, spans)
+            under = ducking_envelope(spans, row["duration"], mixing.duck_depth)
+            envelope = np.minimum(under, ducking_envelope(own_music, row["duration"], ASIDE_DB, BESIDE_MUSIC))
         bed = Bed(music, gain, envelope)
         mix, levels = leveled(MixedSound(bed, original), mixing.loudness)
         stem = rendered(Bed(music, gain + levels.gain, envelope))
@@ -133,6 +137,7 @@ class Mix(Stage):
                 "original": "kept" if mixing.original == "keep" else "ducked",
                 "original_track": mixing.original_track,
                 "speech": np.asarray(spans, np.float64).reshape(-1, 2),
+                "own_music": np.asarray(own_music, np.float64).reshape(-1, 2),
             }
         )
 

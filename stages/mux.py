@@ -169,6 +169,7 @@ class Mux(Stage):
             "original": row["original"],
             "own_tracks": tracks,
             "speech": [] if row["speech"] is None else row["speech"].round(3).tolist(),
+            "own_music": [] if row["own_music"] is None else row["own_music"].round(3).tolist(),
             **{name: value and round(value, 2) for name, value in row["loudness"].items()},
             "seconds": {stage: round(seconds, 3) for stage, seconds in row["seconds"].items()},
         }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
@@ -16,12 +17,27 @@ LEADS_IN = 0.1
 """Probability from which on the steps before sure speech are its beginning: it is known beforehand what comes."""
 SHORTEST_S = 0.1
 """Seconds of the shortest speech that counts."""
-HANG_OVER_S = 0.5
-"""Seconds that the music stays down after a word."""
-ATTACK_S = 0.3
-"""Seconds in which the music sinks; it is down when the first word begins."""
-RELEASE_S = 1.0
-"""Seconds in which the music comes back."""
+
+
+@dataclass(frozen=True)
+class Slopes:
+    """How music sinks and comes back.
+
+    Attributes:
+        attack: seconds in which it sinks; it is down when a span begins.
+        hang_over: seconds that it stays down after a span.
+        release: seconds in which it comes back.
+    """
+
+    attack: float
+    hang_over: float
+    release: float
+
+
+UNDER_SPEECH = Slopes(attack=0.3, hang_over=0.5, release=1.0)
+BESIDE_MUSIC = Slopes(attack=2.0, hang_over=0.0, release=2.0)
+ASIDE_DB = 40.0
+"""Decibels by which music steps aside where the original has music of its own."""
 
 Span = tuple[float, float]
 """Beginning and end in seconds."""
@@ -50,31 +66,32 @@ def speech_spans(probabilities: npt.NDArray[np.float32], step: float) -> list[Sp
     return spans
 
 
-def ducking_envelope(spans: Sequence[Span], duration: float, depth: float) -> Envelope:
-    """Returns the envelope under which music sinks by `depth` decibels while somebody speaks.
+def ducking_envelope(spans: Sequence[Span], duration: float, depth: float, slopes: Slopes = UNDER_SPEECH) -> Envelope:
+    """Returns the envelope under which music sinks by `depth` decibels in spans, such as those of speech.
 
     Between two phrases that are closer than the music needs to come back and to sink again, it stays down: nothing
     pumps.
 
     Args:
-        spans: times of speech, in order.
+        spans: times at which the music is down, in order.
         duration: seconds that the music lasts.
         depth: decibels, at least 0.
+        slopes: how it sinks and comes back.
     """
     times = np.arange(math.ceil(duration * ENVELOPE_RATE) + 1) / ENVELOPE_RATE
     down = np.zeros(len(times))
-    for begin, end in _joined(spans):
-        sinking = np.clip((times - (begin - ATTACK_S)) / ATTACK_S, 0, 1)
-        rising = np.clip((end - times) / RELEASE_S + 1, 0, 1)
+    for begin, end in _joined(spans, slopes):
+        sinking = np.clip((times - (begin - slopes.attack)) / slopes.attack, 0, 1)
+        rising = np.clip((end - times) / slopes.release + 1, 0, 1)
         np.maximum(down, _smooth(np.minimum(sinking, rising)), out=down)
     return -depth * down
 
 
-def _joined(spans: Sequence[Span]) -> list[Span]:
+def _joined(spans: Sequence[Span], slopes: Slopes) -> list[Span]:
     """Joins the spans, each with its hang-over, between which the music would not come back."""
     joined = list[Span]()
-    for begin, end in ((begin, end + HANG_OVER_S) for begin, end in spans):
-        if joined and begin - joined[-1][1] < ATTACK_S + RELEASE_S:
+    for begin, end in ((begin, end + slopes.hang_over) for begin, end in spans):
+        if joined and begin - joined[-1][1] < slopes.attack + slopes.release:
             joined[-1] = (joined[-1][0], end)
         else:
             joined.append((begin, end))

@@ -14,7 +14,8 @@ import numpy as np
 
 from jobs.studies.original_sound.films import BACKGROUNDS, RATE, SECONDS, Mono, SpokenFilm, spoken_film, write_film
 from models.mixing.bed import ENVELOPE_RATE
-from models.mixing.ducking import ATTACK_S, HANG_OVER_S, RELEASE_S, Span, ducking_envelope, speech_spans
+from models.mixing.ducking import UNDER_SPEECH, Span, ducking_envelope, speech_spans
+from models.mixing.own_music import music_spans
 from models.mixing.settings import MixingSettings
 from models.mixing.sound import StoredSound
 from models.mixing.speech import STEP_S, SpeechDetector
@@ -40,7 +41,7 @@ def measure_original_sound(picture: Path, seeds: int, progress: Callable[[str], 
         seeds: films of each kind.
         progress: receives a line for each kind.
     """
-    return f"{_detection(seeds, progress)}\n{_ducking(seeds, picture, progress)}"
+    return f"{_detection(seeds, progress)}\n{_own_music(seeds, progress)}\n{_ducking(seeds, picture, progress)}"
 
 
 def _detection(seeds: int, progress: Callable[[str], None]) -> str:
@@ -73,9 +74,26 @@ def _detection(seeds: int, progress: Callable[[str], None]) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _spans(detector: SpeechDetector, film: SpokenFilm) -> list[Span]:
+def _own_music(seeds: int, progress: Callable[[str], None]) -> str:
+    """Share of the time that is taken for music, by background and level of a voice over it."""
+    detector, lines = SpeechDetector(), ["| sound | taken for music |", "| --- | --- |"]
+    kinds = [(name, ratio, True) for name in BACKGROUNDS[1:] for ratio in (10.0, 0.0)]
+    for name, ratio, speaks in [*kinds, *((name, 0.0, False) for name in BACKGROUNDS[1:]), ("silence", 0.0, True)]:
+        films = [spoken_film(name, ratio, seed, speaks=speaks) for seed in range(FIRST_SEED, FIRST_SEED + seeds)]
+        shares = [steps_of(music_spans(_stereo(film), _spans(detector, film))).mean() for film in films]
+        voice = f", and a voice {ratio:.0f} dB above it" if speaks else ""
+        lines.append(f"| {name}{voice} | {np.mean(shares):.0%} of the time |")
+        progress(lines[-1])
+    return "\n".join(lines) + "\n"
+
+
+def _stereo(film: SpokenFilm) -> StoredSound:
     sound = film.sound.astype(np.float32)
-    return speech_spans(detector(StoredSound(np.stack((sound, sound), 1), RATE)), STEP_S)
+    return StoredSound(np.stack((sound, sound), 1), RATE)
+
+
+def _spans(detector: SpeechDetector, film: SpokenFilm) -> list[Span]:
+    return speech_spans(detector(_stereo(film)), STEP_S)
 
 
 def steps_of(spans: Iterable[Span]) -> np.ndarray:
@@ -125,7 +143,10 @@ def _mixed(mixing: MixingSettings, seed: int) -> tuple[SpokenFilm, Row]:
 def ratios(film: SpokenFilm, row: Row) -> tuple[float, float]:
     """Decibels of the voice's level in its phrases over the music: in the phrases, and where the music is back."""
     voice = 10 * np.log10(np.mean(np.square(film.speech[_at(film.phrases)])))
-    around = [(begin - ATTACK_S, end + HANG_OVER_S + RELEASE_S + 0.3) for begin, end in film.phrases]
+    around = [
+        (begin - UNDER_SPEECH.attack, end + UNDER_SPEECH.hang_over + UNDER_SPEECH.release + 0.3)
+        for begin, end in film.phrases
+    ]
     music = row["waveform"][:, 0] / 32768
     inside, outside = (music[mask] for mask in (_at(film.phrases), ~_at(around)))
     return voice - 10 * np.log10(np.mean(np.square(inside))), voice - 10 * np.log10(np.mean(np.square(outside)))

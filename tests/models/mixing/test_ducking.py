@@ -7,7 +7,8 @@ import pytest
 
 from jobs.studies.original_sound.voices import voice
 from models.mixing.bed import ENVELOPE_RATE, Bed, MixedSound
-from models.mixing.ducking import ATTACK_S, HANG_OVER_S, RELEASE_S, ducking_envelope, speech_spans
+from models.mixing.ducking import ASIDE_DB, BESIDE_MUSIC, UNDER_SPEECH, ducking_envelope, speech_spans
+from models.mixing.own_music import music_spans
 from models.mixing.sound import StoredSound
 from models.mixing.speech import STEP_S, SpeechDetector
 
@@ -55,9 +56,9 @@ def test_spans_have_a_threshold_for_each_end() -> None:
 def test_music_is_down_before_the_first_word_and_comes_back_slowly() -> None:
     envelope = ducking_envelope([(3.0, 4.0)], 10.0, 12.0)
     times = np.arange(len(envelope)) / ENVELOPE_RATE
-    assert not envelope[times < 3.0 - ATTACK_S].any()
-    assert envelope[(times >= 3.0) & (times <= 4.0 + HANG_OVER_S)] == pytest.approx(-12.0)
-    assert not envelope[times > 4.0 + HANG_OVER_S + RELEASE_S + 0.02].any()
+    assert not envelope[times < 3.0 - UNDER_SPEECH.attack].any()
+    assert envelope[(times >= 3.0) & (times <= 4.0 + UNDER_SPEECH.hang_over)] == pytest.approx(-12.0)
+    assert not envelope[times > 4.0 + UNDER_SPEECH.hang_over + UNDER_SPEECH.release + 0.02].any()
     assert np.abs(np.diff(envelope)).max() * ENVELOPE_RATE < 70  # decibels per second
 
 
@@ -66,7 +67,7 @@ def test_nothing_pumps_between_phrases() -> None:
     spans = [(1.0, 1.5), (2.5, 3.0), (4.5, 5.0)]
     envelope = ducking_envelope(spans, 12.0, 9.0)
     times = np.arange(len(envelope)) / ENVELOPE_RATE
-    assert envelope[(times >= 1.0) & (times <= 5.0 + HANG_OVER_S)] == pytest.approx(-9.0)
+    assert envelope[(times >= 1.0) & (times <= 5.0 + UNDER_SPEECH.hang_over)] == pytest.approx(-9.0)
     far = ducking_envelope([(1.0, 1.5), (6.0, 7.0)], 12.0, 9.0)
     assert far[round(4.0 * ENVELOPE_RATE)] == 0
 
@@ -79,3 +80,21 @@ def test_a_bed_is_the_same_in_whatever_blocks() -> None:
     assert whole[RATE // 2, 0] == pytest.approx(0.5, rel=0.001)
     mix = MixedSound(bed, StoredSound(np.full((RATE // 2, 2), 0.25, np.float32), RATE))
     assert mix.read(0, RATE)[[0, -1], 0] == pytest.approx([0.9976 + 0.25, 0.5 * 10 ** (-6 / 20)], abs=0.001)
+
+
+def test_music_steps_aside_where_the_original_has_its_own() -> None:
+    """Silence, chords, noise: the chords are music; a voice, noise and silence are not."""
+    times = np.arange(40 * RATE) / RATE
+    roots = 220 * 2 ** (np.array([0, 5, 7, 0])[(times // 2 % 4).astype(int)] / 12)
+    chords = sum(np.sin(2 * np.pi * np.cumsum(roots * ratio) / RATE) for ratio in (1, 1.26, 1.5)) * 0.05
+    sound = np.where((times > 12) & (times < 28), chords, 0) + 0.002 * np.random.default_rng(0).standard_normal(
+        len(times)
+    )
+    ((begin, end),) = music_spans(StoredSound(np.stack((sound, sound), 1).astype(np.float32), RATE))
+    assert (begin, end) == (pytest.approx(12, abs=5), pytest.approx(28, abs=5))
+    speech = np.tile(voice(12, RATE)[:, None], 2)
+    assert music_spans(StoredSound(speech, RATE), [(0.0, 12.0)]) == music_spans(StoredSound(speech * 0, RATE)) == []
+    assert music_spans(StoredSound(speech[: 3 * RATE], RATE)) == []
+    envelope = ducking_envelope([(begin, end)], 40.0, ASIDE_DB, BESIDE_MUSIC)
+    assert envelope[round(20 * ENVELOPE_RATE)] == -ASIDE_DB
+    assert envelope[round((begin - 2.1) * ENVELOPE_RATE)] == envelope[round((end + 2.1) * ENVELOPE_RATE)] == 0
