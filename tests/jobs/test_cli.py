@@ -18,7 +18,7 @@ EXPERIMENTS = {
     "cut-hits",
     "cuts",
     "first-soundtrack",
-    "fit-cuts",
+    "fit-cuts", "original-sound",
     "ablation", "samplers", "precision", "decode-cost", "resume", "pack-dataset", "plot-results", "plot-losses",
 }  # fmt: skip
 
