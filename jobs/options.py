@@ -51,6 +51,21 @@ class PrecisionName(enum.StrEnum):
     FLOAT16 = "float16"
 
 
+class OriginalName(enum.StrEnum):
+    """What becomes of the sound that a video brings along."""
+
+    DROP = "drop"
+    KEEP = "keep"
+    DUCK = "duck"
+
+
+class MusicTrackName(enum.StrEnum):
+    """Where the soundtrack stands in a scored video."""
+
+    REPLACE = "replace"
+    ADD = "add"
+
+
 CLIP_FLAGS = ("--clip-weights", "--clip")
 """Names of the option for CLIP weights; the second is an alias that older scripts use."""
 

@@ -112,7 +112,8 @@ class RunDisplay:
 
     def __call__(self, progress: RunProgress, total: int) -> None:
         """Shows how far the run has come."""
-        if not any(progress.completed.values()) and len(progress.ready) < len(self._stages):
+        stages = progress.stages or self._stages
+        if not any(progress.completed.values()) and len(progress.ready) < len(stages):
             with self._lock:
                 if self._waiting is None or self._waiting[0] != LOADING:
                     self._waiting = LOADING, time.monotonic(), total
@@ -121,11 +122,11 @@ class RunDisplay:
             self._waiting = None
         self._speed.add(progress)
         parts = {
-            stage: Part(progress.completed.get(stage, 0), stage_note(stage, progress, total, self._speed, self._stages))
-            for stage in self._stages
+            stage: Part(progress.completed.get(stage, 0), stage_note(stage, progress, total, self._speed, stages))
+            for stage in stages
         }
-        note = run_note(progress, total, self._speed, self._stages, self._gpu())
-        self._display.update("", progress.completed.get(self._stages[-1], 0), total, note, parts)
+        note = run_note(progress, total, self._speed, stages, self._gpu())
+        self._display.update("", progress.completed.get(stages[-1], 0), total, note, parts)
 
     def _gpu(self) -> int | None:
         if time.monotonic() - self._gpu_read >= GPU_INTERVAL_S:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from jobs.mix_options import MixOptions
 from jobs.options import (
     Address,
     ClipWeights,
@@ -30,26 +31,6 @@ from jobs.options import (
 if TYPE_CHECKING:
     from models.weights.source import ModelSource
     from pipeline.scoring.settings import RunSettings
-
-
-def parse_loudness(text: str | float | None) -> float | None:
-    """The loudness in LUFS that a number or the name of a preset stands for; None for `none`.
-
-    Raises:
-        typer.BadParameter: it is neither.
-    """
-    from models.mixing.settings import LOUDEST, LOUDNESS_PRESETS, QUIETEST
-
-    if text is None or text == "none":
-        return None
-    try:
-        loudness = LOUDNESS_PRESETS[text] if text in LOUDNESS_PRESETS else float(text)
-    except ValueError:
-        names = ", ".join(LOUDNESS_PRESETS)
-        raise typer.BadParameter(f"expected a number of LUFS such as -14, {names} or none, got {text}") from None
-    if not QUIETEST <= loudness <= LOUDEST:
-        raise typer.BadParameter(f"expected {QUIETEST:g} to {LOUDEST:g} LUFS, got {loudness:g}")
-    return loudness
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -82,7 +63,7 @@ class ModelOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ScoreOptions(ModelOptions):
+class ScoreOptions(MixOptions, ModelOptions):
     """Options of a run; those of `score` and `plan`."""
 
     sources: Sources
@@ -99,28 +80,21 @@ class ScoreOptions(ModelOptions):
     ] = 0.1
     limit: Limit = None
     address: Address = None
-    loudness: Annotated[
-        float | None,
-        typer.Option(
-            parser=parse_loudness,
-            metavar="LUFS",
-            help="Loudness in LUFS, or youtube, spotify, ebu or atsc; none: as released, the peak at full scale.",
-        ),
-    ] = None
     force: Annotated[
         bool, typer.Option("--force", help="Mix with music of other settings in the same destination.")
     ] = False
 
     def settings(self) -> RunSettings:
-        from models.mixing.settings import MixingSettings
         from models.precision import check_compiler
 
+        mixing, outputs = self.mixing, self.outputs
         settings = super().settings()
         if self.compiled and self.address is None:  # a cluster's workers look for a compiler themselves
             check_compiler()
         sampling = replace(settings.sampling, precision=self.precision.value, compiled=self.compiled)
-        mixing = MixingSettings(loudness=self.loudness)
-        return replace(settings, seed=self.seed, sampling=sampling, mixing=mixing, max_lost=self.max_lost)
+        return replace(
+            settings, seed=self.seed, sampling=sampling, mixing=mixing, outputs=outputs, max_lost=self.max_lost
+        )
 
 
 def default_clip_weights(model: ModelSource) -> str | Path:

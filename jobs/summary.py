@@ -18,7 +18,16 @@ if TYPE_CHECKING:
 MAX_FAILURES_SHOWN = 20
 MAX_KINDS_SHOWN, MAX_SUFFIX_SHOWN = 10, 16
 """Suffixes of files that are passed over: how many are named, and how many characters of each."""
-NEW_SOUND = "the scored videos have new sound: it replaces the original sound, and the source files are left untouched"
+SOUND_OF_RESULTS = {
+    "drop": "the scored videos have new sound: it replaces the original sound, and the source files are left untouched",
+    "keep": "the scored videos have music under their original sound; the source files are left untouched",
+    "duck": "the scored videos have music under their original sound, softer while somebody speaks; the source files "
+    "are left untouched",
+}
+"""What is said at the end of a run, by what becomes of the original sound."""
+ADDED_TRACK = (
+    "the scored videos keep their own sound and have a further track behind it; the source files are left untouched"
+)
 FAILURE_FIELDS = ("uri", "output", "stage", "error_type", "error_message")
 
 
@@ -45,10 +54,15 @@ def report_run(
     if passed_over and not is_quiet():
         make_console().print(passed_over_text(passed_over))
     if summary.done and not is_quiet():
-        make_console().print(NEW_SOUND)
+        make_console().print(sound_of_results(settings))
         for line in kept_and_lost(summary):
             make_console().print(line)
     show_summary(summary, destination.url, elapsed)
+
+
+def sound_of_results(settings: RunSettings) -> str:
+    """A line about the sound of the scored videos."""
+    return ADDED_TRACK if settings.outputs.music_track == "add" else SOUND_OF_RESULTS[settings.mixing.original]
 
 
 def kept_and_lost(summary: RunSummary) -> list[str]:

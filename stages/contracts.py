@@ -187,10 +187,17 @@ MIXED = Contract(
     "mixed",
     SOUND.columns
     | {
-        "sample_rate": pa.int32(),  # samples of `waveform` per second
+        "music": tensor(pa.int16()),  # [samples, channels] music as released; null unless the parts are wanted
+        "original_sound": tensor(pa.int16()),  # [samples, channels] original sound in `mix`; null unless wanted
+        "mix": tensor(pa.int16()),  # [samples, channels] music and original sound; null where the music is alone
+        "sample_rate": pa.int32(),  # samples of `waveform` and `mix` per second
+        "original": pa.string(),  # what became of the original sound: dropped, none, silent, kept or ducked
+        "original_track": pa.int32(),  # number of the audio track that is in `mix`, from 1; null without one
+        "speech": tensor(pa.float64()),  # [spans, 2] beginning and end in seconds; null unless the sound is kept
+        "own_music": tensor(pa.float64()),  # [spans, 2] where the original is music itself; null as for `speech`
         "loudness": LOUDNESS,  # levels of the sound that the scored video has
     },
-    512 * MIB,
+    2048 * MIB,
 )
 SOURCE_AUDIO = Contract(
     "source_audio",

@@ -11,9 +11,10 @@ import pyarrow as pa
 
 from models.lengths import Lengths, whole_seconds
 from models.weights.source import ModelSource
+from stages.audio.reader import CHANNELS
 from stages.base import Stage
 from stages.contracts import SEGMENTS, SOURCE_AUDIO, Row, table_of, tensor
-from stages.extract_audio import CHANNELS, SAMPLE_RATE, Samples
+from stages.extract_audio import SAMPLE_RATE, Samples
 from stages.inference.batching import load_parts
 from stages.video.motion.columns import pace_of
 

@@ -47,6 +47,7 @@ _PERMANENT = {
     "TooLong": "the video is longer than the longest that is scored",
     "TooLarge": "the video has too many pixels or frames, or its row too many bytes",
     "NoAudio": "the video has no sound to learn from",
+    "NoTrack": "the video has fewer audio tracks than the one that was chosen",
     "SilentAudio": "the video's sound is silent",
     "AudioFailed": "the sound cannot be decoded",
     WORKER_DIED: "several workers died while they computed this video",
@@ -58,6 +59,7 @@ _RETRYABLE = {
     "Unreachable": "the storage cannot be reached over the network",
     "Unavailable": "the storage is overloaded or failing",
     "CutShort": "fewer or more bytes came or arrived than the file has",
+    "MusicLost": "the music that was kept for another mix is gone or damaged; the second try makes it again",
     "Damaged": "other bytes arrived at the destination than were sent",
 }
 _NEXT_RUN = {

@@ -173,6 +173,17 @@ def fit_cuts_command(
         typer.echo(fit_cuts(pictures, out, seeds=seeds))
 
 
+@experiment_app.command("original-sound")
+def original_sound_command(
+    picture: Picture, seeds: Annotated[int, typer.Option(min=1, help="Composed films of each kind.")] = 5
+) -> None:
+    """Measure how well voices are found in the original sound, and how far music sinks under them; draw one film."""
+    with exit_on_error(NOTHING_KEPT), _os_errors_as_user_errors():
+        from jobs.studies.original_sound.measure import measure_original_sound
+
+        typer.echo(measure_original_sound(picture, seeds, partial(typer.echo, err=True)), nl=False)
+
+
 @experiment_app.command("first-soundtrack")
 def first_soundtrack_command(
     checkout: Annotated[

@@ -31,8 +31,8 @@ def score_command(
 ) -> None:
     """Give videos new sound: music that fits the picture, in a new file below --out, with a .wav and a .json beside it.
 
-    The music replaces the original sound, which is not in the result. The picture is copied as it is, and the source
-    file is left untouched. Run the same command again to go on where it stopped.
+    The music replaces the original sound unless --original says otherwise. The picture is copied as it is, and the
+    source file is left untouched. Run the same command again to go on where it stopped.
     """
     with exit_on_error(verbosity=verbosity):
         check_environment(needs or [])

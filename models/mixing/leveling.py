@@ -58,12 +58,12 @@ def leveled(sound: Sound, target: float | None, ceiling: float = CEILING) -> tup
     """
     before = measured(sound)
     if before.true_peak is None:
-        return _rendered(LimitedSound(sound, 0.0, None)), before
+        return rendered(LimitedSound(sound, 0.0, None)), before
     most = ceiling + MOST_LIMITED - before.true_peak
     gain = 0.0 if target is None or before.loudness is None else min(target - before.loudness, most)
     for _ in range(MAX_ROUNDS):
         is_limited = before.true_peak + gain > ceiling
-        pcm = _rendered(LimitedSound(sound, gain, ceiling if is_limited else None))
+        pcm = rendered(LimitedSound(sound, gain, ceiling if is_limited else None))
         if not is_limited:
             loudness = None if before.loudness is None else before.loudness + gain
             return pcm, Levels(loudness, before.true_peak + gain, gain)
@@ -77,7 +77,7 @@ def leveled(sound: Sound, target: float | None, ceiling: float = CEILING) -> tup
     return pcm, levels
 
 
-def _rendered(sound: Sound) -> npt.NDArray[np.int16]:
+def rendered(sound: Sound) -> npt.NDArray[np.int16]:
     """Returns a whole sound as 16-bit PCM."""
     pcm = np.zeros((sound.samples, 2), np.int16)
     for start, stop in blocks_of(sound):

@@ -29,7 +29,8 @@ SCHEMA = pa.schema(
         pa.field("seconds_held", pa.float64()),  # seconds in which an earlier frame is shown in their place
         pa.field("left_behind", pa.list_(pa.string())),  # kinds of streams that the scored video does not have
         pa.field("seed", pa.int64()),  # the run's seed
-        pa.field("fingerprint", pa.string(), nullable=False),  # a hash of everything that changes the music
+        pa.field("fingerprint", pa.string(), nullable=False),  # a hash of everything that changes the result
+        pa.field("music", pa.string()),  # a hash of everything that changes the music; null in rows of earlier versions
         pa.field("attempt", pa.int32(), nullable=False),  # number of the attempt, from 1
         pa.field("worker", pa.string()),  # name of the machine that wrote the row
         pa.field("started", pa.timestamp("us", "UTC")),  # when the last stage began with the row
@@ -37,7 +38,7 @@ SCHEMA = pa.schema(
     ]
 )
 
-ADDED_COLUMNS = ("frames_lost", "seconds_held", "left_behind")
+ADDED_COLUMNS = ("frames_lost", "seconds_held", "left_behind", "music")
 """Columns that parts of earlier versions lack."""
 
 

@@ -24,7 +24,7 @@ function color(name) {
   return getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 }
 
-// Draws a result: levels as bars, rhythm as a line, cuts as upright lines, and a mark at `time` seconds if given.
+// Draws a result: levels as bars, rhythm as a line, speech as a band at the bottom, cuts as upright lines, and a mark at `time` seconds if given.
 function drawStrip(canvas, item, time) {
   const scale = window.devicePixelRatio || 1;
   canvas.width = canvas.clientWidth * scale;
@@ -37,6 +37,10 @@ function drawStrip(canvas, item, time) {
     const tall = Math.max(1, (level / 100) * height);
     context.fillRect((i / levels.length) * width, (height - tall) / 2, Math.max(1, width / levels.length - 0.5), tall);
   });
+  context.fillStyle = color("--speech");
+  for (const [begin, end] of item.speech || []) {
+    context.fillRect((begin / item.duration) * width, height - 5 * scale, ((end - begin) / item.duration) * width, 5 * scale);
+  }
   const rhythm = item.rhythm || [];
   context.strokeStyle = color("--rhythm");
   context.lineWidth = 2 * scale;
@@ -57,7 +61,7 @@ function newCard(item) {
   if (item.note) box.append(newElement("div", { className: "error", textContent: item.note }));
   if (item.error) box.append(newElement("div", { className: "error", textContent: item.error }));
   if (item.state !== "done") return box;
-  const canvas = newElement("canvas", { title: "waveform; rhythm asked for (line); cuts (upright)" });
+  const canvas = newElement("canvas", { title: "waveform of the music; rhythm asked for (line); cuts (upright); speech of the original (band)" });
   const play = newElement("button", { type: "button", className: "play", textContent: "watch and hear" });
   const [video, ...others] = item.links;
   play.disabled = !video;
@@ -74,7 +78,7 @@ function newCard(item) {
     if (player) player.currentTime = (event.offsetX / canvas.clientWidth) * item.duration;
   });
   const links = newElement("span");
-  for (const link of others) links.append(" ", newElement("a", { href: link, textContent: link.slice(link.lastIndexOf(".")) }));
+  for (const link of others) links.append(" ", newElement("a", { href: link, textContent: link.match(/(\.(mix|original))?\.[^.]*$/)[0] }));
   const summary = `${item.duration.toFixed(1)} s, ${(item.cuts || []).length} cuts, ${item.work.toFixed(1)} s of work${item.loudness ? `, ${item.loudness}` : ""}`;
   box.append(canvas, newElement("p", { textContent: summary }), play, links);
   requestAnimationFrame(() => drawStrip(canvas, item));

@@ -18,6 +18,7 @@ from urllib.parse import quote
 from pipeline.destination.ledger import DONE, READERS, Ledger
 from pipeline.destination.status import RunStatus, run_status
 from pipeline.storage.errors import printable
+from pipeline.storage.paths import is_hidden
 from pipeline.storage.storage import Storage, StorageError
 from stages.contracts import Row
 from stages.error_kinds import is_permanent
@@ -202,7 +203,7 @@ def _data(rows: Sequence[Row], destination: Storage, media: str | None) -> str:
     items = [
         {
             "name": printable(row["output"]),
-            "links": [] if media is None else [media + quote(o["name"]) for o in row["outputs"] or ()],
+            "links": [] if media is None else [media + quote(name) for name in _shown_files(row)],
             "state": row["state"],
             "duration": row["duration"] or 0,
             "work": round(sum(seconds for _, seconds in row["seconds"] or ()), 2),
@@ -217,6 +218,11 @@ def _data(rows: Sequence[Row], destination: Storage, media: str | None) -> str:
     return json.dumps({"items": items, "reachable": media is not None}).replace("<", "\\u003c")
 
 
+def _shown_files(row: Row) -> list[str]:
+    """Returns the names of a row's outputs that are meant for people, the video first."""
+    return [output["name"] for output in row["outputs"] or () if not is_hidden(output["name"])]
+
+
 def _damage_note(row: Row) -> str:
     """Returns how many frames of a result could not be read; nothing for a whole one."""
     if not row.get("frames_lost") or row["state"] != DONE:
@@ -225,7 +231,7 @@ def _damage_note(row: Row) -> str:
 
 
 def _strip(row: Row, destination: Storage) -> dict[str, Any]:
-    """Returns cuts (seconds), rhythm, levels (percent) and loudness of a result, from its sidecar if it is usable."""
+    """Returns cuts, speech (seconds), rhythm, levels (percent) and loudness of a result, from its usable sidecar."""
     sidecars = [o["name"] for o in row["outputs"] or () if PurePosixPath(o["name"]).suffix == ".json"]
     if row["state"] != DONE or not sidecars:
         return {}
@@ -236,13 +242,14 @@ def _strip(row: Row, destination: Storage) -> dict[str, Any]:
             float(sum(v) / len(v)) if isinstance(v, list) else float(v) for v in sidecar["rhythm"][:MAX_RHYTHM_VALUES]
         ]
         levels = [int(level) for level in sidecar["levels"]]
+        speech = [[float(time) for time in span] for span in sidecar.get("speech") or ()]
         loudness = _loudness_text(sidecar.get("loudness"), sidecar.get("true_peak"))
     except (StorageError, ValueError, KeyError, TypeError, AttributeError):
         return {}
     finite = [value for value in rhythm if math.isfinite(value)] or [0.0]
     low, span = min(finite), max(finite) - min(finite) or 1.0
     percent = [round(100 * (value - low) / span) if math.isfinite(value) else 0 for value in rhythm]
-    return {"cuts": cuts, "rhythm": percent, "levels": levels, "loudness": loudness}
+    return {"cuts": cuts, "rhythm": percent, "levels": levels, "loudness": loudness, "speech": speech}
 
 
 def _loudness_text(loudness: float | None, true_peak: float | None) -> str:

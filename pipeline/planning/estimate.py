@@ -23,7 +23,11 @@ from pipeline.scoring.steps import scoring_layout
 from pipeline.storage.storage import Storage
 from stages.contracts import Row
 
-WAV_BYTES, AUDIO_BYTES, SIDECAR_BYTES = 44100 * 2 * 2, 24_000, 4096
+AUDIO_BYTES, SIDECAR_BYTES = 24_000, 4096
+PCM_BYTES = 44100 * 2 * 2
+"""Bytes of a second of music in 16-bit PCM."""
+FORMAT_SHARES = {"wav": 1.0, "wav24": 1.5, "wav32f": 2.0, "flac": 0.7, "mp3": 0.12, "ogg": 0.1}
+"""Size of each format, as a share of 16-bit PCM."""
 """Bytes that are written: 16-bit stereo and 192 kbit/s inside the video for each second, a sidecar for each video."""
 MIN_ROWS = 3
 """Number of videos that a destination's ledger must hold as done before its times are used."""
@@ -145,7 +149,7 @@ def plan(
         FingerprintError: the destination holds music of another fingerprint, and `mix` does not allow it.
         LedgerError, StorageError: the destination cannot be read.
     """
-    work = remaining_work(manifest, settings.fingerprint, Ledger(destination), mix=mix)
+    work = remaining_work(manifest, settings, Ledger(destination), mix=mix)
     rows = work.todo.to_pylist()
     seen = rows if sample is None or sample >= len(rows) else [rows[len(rows) * i // sample] for i in range(sample)]
     probed = probe_videos(seen, on_progress)
@@ -154,7 +158,12 @@ def plan(
     seconds = sum(lengths) / len(lengths) * todo if lengths else 0.0
     cost_model = cost_model or _fit_to_ledger(work.ledger_rows, destination, settings, machine) or fallback
     layout = scoring_layout(machine, settings.model)
-    hours = cost_model.wall_seconds(todo, seconds, layout, machine.cores) / 3600 if cost_model else None
+    made = sum(row["item_id"] not in work.kept for row in rows) / len(rows) if rows else 1.0  # the others: mixed again
+    hours = (
+        cost_model.wall_seconds(round(todo * made), seconds * made, layout, machine.cores) / 3600
+        if cost_model
+        else None
+    )
     return Plan(
         destination=destination.url,
         fingerprint=settings.fingerprint,
@@ -172,7 +181,7 @@ def plan(
         layouts=_layouts(machine, settings),
         cost_model=cost_model,
         hours=hours,
-        written=_bytes_written(rows, seen, unusable, todo, seconds),
+        written=_bytes_written(rows, seen, unusable, todo, seconds, settings),
         free=_bytes_free(destination),
         cost=None if price is None or hours is None else hours * price,
     )
@@ -200,11 +209,23 @@ def _fit_to_ledger(rows: pa.Table, destination: Storage, settings: RunSettings, 
     return fit_cost_model(done, f"{len(done)} videos done at {destination.url}", busy, machine.gpus)
 
 
-def _bytes_written(rows: Sequence[Row], seen: Sequence[Row], unusable: Sequence[Row], todo: int, seconds: float) -> int:
-    """Returns the bytes of all results: the copied pictures, the music and the sidecars."""
+def _bytes_written(
+    rows: Sequence[Row],
+    seen: Sequence[Row],
+    unusable: Sequence[Row],
+    todo: int,
+    seconds: float,
+    settings: RunSettings,
+) -> int:
+    """Returns the bytes of all results: the copied pictures, the music in all formats, the parts and the sidecars."""
     refused = {found["uri"] for found in unusable}
     pictures = sum(row["size"] for row in seen if row["uri"] not in refused) * (len(rows) / len(seen) if seen else 1.0)
-    return int(pictures + seconds * (WAV_BYTES + AUDIO_BYTES) + todo * SIDECAR_BYTES)
+    outputs, parts = settings.outputs, 0.0
+    files = sum(FORMAT_SHARES[name] for name in outputs.formats)
+    if outputs.stems:
+        parts = 1.0 + (0.0 if settings.mixing.original == "drop" else 2 * FORMAT_SHARES["flac"])
+    sound = PCM_BYTES * (files * (outputs.sample_rate or 44100) / 44100 + parts)
+    return int(pictures + seconds * (sound + AUDIO_BYTES) + todo * SIDECAR_BYTES)
 
 
 def _bytes_free(destination: Storage) -> int | None:

@@ -92,7 +92,9 @@ def build_decode_audio(context: BuildContext) -> Callable[[], DecodeAudio]:
 
 
 def build_mix(context: BuildContext) -> Callable[[], Mix]:
-    return partial(Mix, MixSettings(context.settings.mixing, context.settings.model.config.lengths.sample_rate))
+    run = context.settings
+    settings = MixSettings(run.mixing, run.model.config.lengths.sample_rate, run.outputs.stems)
+    return partial(Mix, settings, localize)
 
 
 def build_delivery(context: BuildContext) -> Callable[[], Delivery]:

@@ -13,6 +13,7 @@ import pyarrow as pa
 
 from pipeline.destination.ledger import DONE, FAILED, SCHEMA, Ledger
 from pipeline.destination.run_lock import check_lock
+from pipeline.scoring.restore import kept_music_folder
 from pipeline.scoring.settings import RunSettings
 from pipeline.storage.file_set import deliver_set
 from pipeline.storage.storage import Storage, StorageError, localize
@@ -61,7 +62,8 @@ class Delivery:
     def __call__(self, table: pa.Table) -> pa.Table:
         started, run = datetime.now(UTC), self.settings.run
         with tempfile.TemporaryDirectory(prefix="diff-v2m-") as scratch:
-            mux = Mux(MuxSettings(Path(scratch), run.to_dict()), localize)
+            kept = kept_music_folder(run.music_fingerprint)
+            mux = Mux(MuxSettings(Path(scratch), run.outputs, kept, run.to_dict()), localize)
             rows = rows_of(MUXED.check(mux(table)))
             _raise_fatal_error(rows)
             self._check_lock()
@@ -99,6 +101,7 @@ class Delivery:
             **{name: media.get(name) for name in ("frames_lost", "seconds_held", "left_behind")},
             "seed": self.settings.run.seed,
             "fingerprint": self.settings.run.fingerprint,
+            "music": self.settings.run.music_fingerprint,
             "attempt": self.settings.attempts.get(row["item_id"], 0) + 1,
             "worker": socket.gethostname(),
             "started": started,

@@ -20,12 +20,14 @@ class RunProgress:
         failed: number of rows that have left the last stage with an error.
         music: seconds of music of the other rows that have left the last stage.
         ready: stages of which at least one worker has started.
+        stages: names of the stages, in their order; empty until the run has begun.
     """
 
     completed: Mapping[str, int] = field(default_factory=dict)
     failed: int = 0
     music: float = 0.0
     ready: frozenset[str] = frozenset()
+    stages: tuple[str, ...] = ()
 
 
 class ProgressListener(Protocol):
@@ -49,7 +51,7 @@ class ProgressTracker:
     """
 
     def __init__(self, stages: Sequence[str]) -> None:
-        self._last_stage = stages[-1]
+        self._stages, self._last_stage = tuple(stages), stages[-1]
         self._bits = {stage: 1 << place for place, stage in enumerate(stages)}
         self._completed: Counter[str] = Counter()
         self._failed, self._music = 0, 0.0
@@ -113,4 +115,4 @@ class ProgressTracker:
 
     def read(self) -> RunProgress:
         """Returns how far the run has come."""
-        return RunProgress(dict(self._completed), self._failed, self._music, frozenset(self._ready))
+        return RunProgress(dict(self._completed), self._failed, self._music, frozenset(self._ready), self._stages)

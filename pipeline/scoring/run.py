@@ -17,6 +17,7 @@ from pipeline.destination.run_lock import RunLock, locked
 from pipeline.destination.run_records import RunRecords
 from pipeline.scoring.delivery import Delivery, DeliverySettings
 from pipeline.scoring.progress import ProgressListener
+from pipeline.scoring.restore import RestoreMusicSettings, split_kept
 from pipeline.scoring.resume import RemainingWork, remaining_work
 from pipeline.scoring.settings import RunSettings
 from pipeline.scoring.steps import score_stream
@@ -102,7 +103,7 @@ def run(
             log.info("%d temporary files of a run that was killed are removed", swept)
         ledger = Ledger(destination)
         manifest = MANIFEST.check(manifest)
-        work = remaining_work(manifest, settings.fingerprint, ledger, mix=mix, retry_permanent=retry_permanent)
+        work = remaining_work(manifest, settings, ledger, mix=mix, retry_permanent=retry_permanent)
         RunRecords(destination).begin(manifest, settings.fingerprint, settings.record)
         summary = RunSummary(total=manifest.num_rows, skipped=work.done, failures=list(work.permanent))
         try:
@@ -134,7 +135,7 @@ def _score_with_retries(
             return
         log.info("%d videos failed for a reason that may pass: again", len(again))
         todo = work.todo.filter(pc.is_in(work.todo["item_id"], pa.array(again)))
-        work = replace(work, todo=todo, attempts={item: work.attempts.get(item, 0) + 1 for item in again})
+        work = replace(work, todo=todo, kept={}, attempts={item: work.attempts.get(item, 0) + 1 for item in again})
 
 
 def _score_once(
@@ -148,6 +149,9 @@ def _score_once(
         record = Delivery(DeliverySettings(destination, settings, work.attempts, lock=lock.name))
         yield from record(table_of(rows_of(broken), MIXED)).to_pylist()
     if todo.num_rows:
-        for table in score_stream(todo, settings, destination, listener, work.attempts, lock.name):
-            lock.check()
-            yield from table.to_pylist()
+        again, fresh = split_kept(todo, work.kept)
+        streams = [(again, RestoreMusicSettings(destination, work.kept)), (fresh, None)]
+        for rows, restore in streams:
+            for table in score_stream(rows, settings, destination, listener, work.attempts, lock.name, restore):
+                lock.check()
+                yield from table.to_pylist()

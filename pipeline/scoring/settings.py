@@ -13,6 +13,7 @@ from typing import Any
 from models.mixing.settings import MixingSettings
 from models.sampling.settings import SamplingSettings, sampler_of_record
 from models.weights.source import TINY, ModelSource, clip_digest
+from stages.audio.formats import OutputSettings
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class RunSettings:
         take: a second number that chooses the noise, for another version with the same seed.
         sampling: how latents are sampled; whether the network is compiled is not part of the fingerprint.
         mixing: what becomes of the music after it is made.
+        outputs: the files of each result.
         device: `auto`, `cpu` or `cuda`; not part of the fingerprint.
         max_lost: largest share of a video's time whose frames may be unreadable, 0..1; not part of the fingerprint.
     """
@@ -36,6 +38,7 @@ class RunSettings:
     take: int = 0
     sampling: SamplingSettings = field(default_factory=SamplingSettings)
     mixing: MixingSettings = MixingSettings()
+    outputs: OutputSettings = field(default_factory=OutputSettings)
     device: str = "auto"
     max_lost: float = 0.1
 
@@ -45,13 +48,9 @@ class RunSettings:
         return self.sampling.with_defaults(self.model.config.sampling)
 
     @cached_property
-    def _sound_settings(self) -> dict[str, Any]:
-        """The settings that change the sound beside the weights, by their names on disk.
-
-        Those of the mix are left out if they are the defaults: so the fingerprints of older runs stay what they are.
-        """
+    def _music_settings(self) -> dict[str, Any]:
+        """The settings that change the music beside the weights, by their names on disk."""
         sampling = self.resolved_sampling
-        mixing = self.mixing.to_dict()
         return {
             "seed": self.seed,
             "take": self.take,
@@ -59,13 +58,30 @@ class RunSettings:
             "guidance": sampling.guidance,
             "sampler": sampling.recorded_sampler,
             "precision": sampling.precision,
-        } | ({"mixing": mixing} if mixing else {})
+        }
+
+    @property
+    def _mix_settings(self) -> dict[str, Any]:
+        """The settings that change what becomes of the music, by their names on disk.
+
+        The defaults are left out: so the fingerprints of older runs stay what they are.
+        """
+        chosen = {"mixing": self.mixing.to_dict(), "outputs": self.outputs.to_dict()}
+        return {name: value for name, value in chosen.items() if value}
+
+    @cached_property
+    def music_fingerprint(self) -> str:
+        """16 hexadecimal digits, a hash of all that changes the music: weights, arithmetic and settings."""
+        return self._hash(self._music_settings)
 
     @cached_property
     def fingerprint(self) -> str:
-        """16 hexadecimal digits, a hash of all that changes the sound: weights, arithmetic, settings and the mix."""
+        """16 hexadecimal digits, a hash of all that changes the results: that of the music, and the mix."""
+        return self._hash(self._music_settings | self._mix_settings)
+
+    def _hash(self, settings: dict[str, Any]) -> str:
         weights = {"model": self.model.digest, "clip": clip_digest(self.clip_weights)}
-        return hashlib.sha256(json.dumps(weights | self._sound_settings, sort_keys=True).encode()).hexdigest()[:16]
+        return hashlib.sha256(json.dumps(weights | settings, sort_keys=True).encode()).hexdigest()[:16]
 
     @property
     def record(self) -> dict[str, Any]:
@@ -82,6 +98,7 @@ class RunSettings:
             "sampler": sampling.recorded_sampler,
             "precision": sampling.precision,
             "mixing": self.mixing.to_dict() or None,
+            "outputs": self.outputs.to_dict() or None,
             "device": self.device,
             "compiled": sampling.compiled,
             "max_lost": self.max_lost,
@@ -101,9 +118,11 @@ class RunSettings:
         )
         model = ModelSource(own.pop("model"), own.pop("weights"))
         mixing = MixingSettings(**(own.pop("mixing", None) or {}))
-        return cls(model=model, clip_weights=own.pop("clip"), sampling=sampling, mixing=mixing, **own)
+        outputs = OutputSettings.of_dict(own.pop("outputs", None) or {})
+        clip = own.pop("clip")
+        return cls(model=model, clip_weights=clip, sampling=sampling, mixing=mixing, outputs=outputs, **own)
 
     def to_dict(self) -> dict[str, Any]:
         """The description of the run that stands in every sidecar."""
         about = {"fingerprint": self.fingerprint, "model": self.model.name, "weights": self.model.weights}
-        return about | self._sound_settings
+        return about | self._music_settings | self._mix_settings

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -23,6 +24,7 @@ from pipeline.scoring.builders import (
 )
 from pipeline.scoring.delivery import Delivery
 from pipeline.scoring.progress import ProgressListener
+from pipeline.scoring.restore import RestoreMusic, RestoreMusicSettings
 from pipeline.scoring.settings import RunSettings
 from pipeline.scoring.streaming import Step, run_steps
 from pipeline.storage.storage import Storage
@@ -140,6 +142,7 @@ def score_stream(
     listener: ProgressListener,
     attempts: Mapping[str, int],
     lock: str,
+    restore: RestoreMusicSettings | None = None,
 ) -> Iterator[pa.Table]:
     """Takes the rows of a manifest through all stages on the connected cluster, and yields their ledger rows.
 
@@ -150,10 +153,19 @@ def score_stream(
         listener: receives the progress.
         attempts: number of earlier attempts at each item, by item id.
         lock: name of the run's lock on the destination.
+        restore: where the music of these rows is kept; None if it is to be made.
 
     Raises:
         RunError: the workers cannot go on.
         StorageError: the destination takes nothing any more.
     """
     layout = scoring_layout(machine_of_cluster(), settings.model)
-    yield from run_steps(todo, scoring_steps(settings, destination, layout, attempts, lock), listener)
+    steps = scoring_steps(settings, destination, layout, attempts, lock)
+    if restore is not None:
+        mix_on = list(steps)[list(steps).index(Mix.name) :]
+        steps = {
+            RestoreMusic.name: Step(partial(RestoreMusic, restore), 1, layout[Decode.name]),
+            **{name: steps[name] for name in mix_on},
+        }
+    if todo.num_rows:
+        yield from run_steps(todo, steps, listener)

@@ -61,7 +61,7 @@ class MediaInfo:
         container: libavformat's name of the container.
         video: the first real video stream, if there is one.
         others: the streams beside it, in their order.
-        channels: channels of the first audio stream; None without one.
+        tracks: channels of each audio stream, 0 where they are not known.
         duration: seconds from the start of the container to the end of the picture; None where only decoding tells.
         declared: seconds that the container declares for all its streams; None where it declares none.
         created: date and time of creation in the form of ISO 8601; None where the container declares none.
@@ -71,7 +71,7 @@ class MediaInfo:
     container: str = ""
     video: VideoStream | None = None
     others: tuple[OtherStream, ...] = ()
-    channels: int | None = None
+    tracks: tuple[int, ...] = ()
     duration: float | None = None
     declared: float | None = None
     created: str | None = None

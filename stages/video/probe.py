@@ -100,13 +100,13 @@ def _media_info(found: dict[str, Any]) -> MediaInfo:
         return MediaInfo(opened=False)
     picture = found["video"]
     others = [s for s in found["streams"] if not s["chapters"] and (picture is None or s["index"] != picture["index"])]
-    channels = [stream["channels"] for stream in found["streams"] if stream["type"] == "audio"]
+    tracks = tuple(stream["channels"] or 0 for stream in found["streams"] if stream["type"] == "audio")
     return MediaInfo(
         opened=True,
         container=found["format"],
         video=_video_stream(picture, found["streams"]) if picture else None,
         others=tuple(OtherStream("cover art" if s["still"] else s["type"], s["codec"], s["timecode"]) for s in others),
-        channels=channels[0] if channels else None,
+        tracks=tracks,
         duration=_duration(picture) if picture else None,
         declared=_declared(found),
         created=found["created"] if _DATE.fullmatch(found["created"] or "") else None,

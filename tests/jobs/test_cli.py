@@ -21,6 +21,7 @@ EXPERIMENTS = {
     "first-soundtrack",
     "fit-cuts",
     "motion",
+    "original-sound",
     "ablation", "samplers", "precision", "decode-cost", "resume", "pack-dataset", "plot-results", "plot-losses",
 }  # fmt: skip
 

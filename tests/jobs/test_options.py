@@ -12,8 +12,11 @@ from typer.testing import CliRunner
 
 from jobs.commands.evaluate import EvaluateOptions
 from jobs.commands.prepare import PrepareOptions
-from jobs.options import ClipWeights, Json, expand_options
+from jobs.mix_options import MixOptions
+from jobs.options import ClipWeights, Json, OriginalName, expand_options
 from jobs.score_options import ScoreOptions
+from models.mixing.settings import MixingSettings
+from stages.audio.formats import OutputSettings
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,6 +33,16 @@ class Options(Base):
 
 got = list[tuple[object, ...]]()
 app = typer.Typer()
+
+
+mix_app = typer.Typer()
+
+
+@mix_app.command()
+@expand_options
+def mix_command(options: MixOptions, source: str) -> None:
+    """Some command."""
+    print(source, options.outputs.formats, options.outputs.sample_rate, options.mixing.loudness)
 
 
 @app.command()
@@ -59,3 +72,13 @@ def test_the_old_name_of_an_option_is_an_alias(name: str) -> None:
 def test_commands_that_take_clip_weights_call_them_so(options: type) -> None:
     assert "clip_weights" in options.__dataclass_fields__
     assert "clip" not in options.__dataclass_fields__
+
+
+def test_options_of_the_mix_become_settings() -> None:
+    options = MixOptions(formats="flac, wav24,flac", rate=48000, stems=True, original=OriginalName.DUCK, duck_depth=6)
+    assert options.outputs == OutputSettings(("flac", "wav24"), 48000, "replace", stems=True)
+    assert options.mixing == MixingSettings(original="duck", duck_depth=6)
+    assert (MixOptions().outputs, MixOptions().mixing) == (OutputSettings(), MixingSettings())
+    found = CliRunner().invoke(mix_app, ["a", "--formats", "mp3,ogg", "--rate", "48000", "--loudness", "ebu"])
+    assert found.exit_code == 0, found.output
+    assert found.output.strip() == "a ('mp3', 'ogg') 48000 -23.0"

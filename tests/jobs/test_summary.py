@@ -10,9 +10,11 @@ import pytest
 
 from jobs.console import quietly
 from jobs.summary import passed_over_text, report_run, show_summary
+from models.mixing.settings import MixingSettings
 from pipeline.scoring.run import RunSummary
 from pipeline.scoring.settings import RunSettings
 from pipeline.storage.storage import Storage
+from stages.audio.formats import OutputSettings
 
 
 def failed(number: int) -> dict[str, Any]:
@@ -74,6 +76,14 @@ def test_the_summary_says_what_became_of_the_sound(
     text = capsys.readouterr().out
     assert "new sound: it replaces the original sound, and the source files are left untouched" in text
     assert "passed over: 2 .txt" in text
+    ducked = RunSettings(mixing=MixingSettings(original="duck"))
+    report_run(summary, ducked, Storage.open(tmp_path), 2.0, as_json=False)
+    text = capsys.readouterr().out
+    assert "music under their original sound, softer while somebody speaks" in text
+    assert "replaces" not in text
+    added = RunSettings(outputs=OutputSettings(music_track="add"))
+    report_run(summary, added, Storage.open(tmp_path), 2.0, as_json=False)
+    assert "keep their own sound and have a further track behind it" in capsys.readouterr().out
 
 
 def test_the_summary_names_what_is_left_behind_and_what_could_not_be_read(

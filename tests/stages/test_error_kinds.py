@@ -90,10 +90,11 @@ def test_kinds_are_treated_as_documented() -> None:
     }
     assert kinds[Treatment.PERMANENT] == {
         "EmptyFile", "NotAVideo", "NoVideoStream", "UnsupportedCodec", "Truncated", "NoFrames", "TooShort", "TooLong",
-        "TooLarge", "FramesLost", "NoContainer", "WorkerDied", "NoAudio", "SilentAudio", "AudioFailed",
+        "TooLarge", "FramesLost", "NoContainer", "WorkerDied", "NoAudio", "NoTrack", "SilentAudio",
+        "AudioFailed",
     }  # fmt: skip
     assert kinds[Treatment.RETRYABLE] == {
-        "Killed", "Unavailable", "Unreachable", "CutShort", "Damaged", "OutOfMemory", "OutOfMemoryError",
+        "Killed", "Unavailable", "Unreachable", "CutShort", "Damaged", "MusicLost", "OutOfMemory", "OutOfMemoryError",
     }  # fmt: skip
     assert kinds[Treatment.FATAL] == {"DiskFull"}
     assert kinds[Treatment.FATAL_AT_DESTINATION] == {"Credentials", "AccessDenied", "NoBucket"}

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from stages.audio.formats import OutputSettings
 from stages.contracts import MIXED, Row, rows_of, table_of
 from stages.mux import Mux, MuxSettings
 from tests.support.rows import common, media, sound_columns
@@ -20,14 +21,21 @@ VP8 = ("-c:v", "libvpx", "-deadline", "realtime", "-pix_fmt", "yuv420p")
 H264 = ("-c:v", "libx264", "-preset", "ultrafast", "-pix_fmt", "yuv420p")
 
 
-def score(tmp_path: Path, video: Path, duration: float, output: str | None = None, **values: Any) -> Row:
+def score(
+    tmp_path: Path,
+    video: Path,
+    duration: float,
+    output: str | None = None,
+    outputs: OutputSettings | None = None,
+    **values: Any,
+) -> Row:
     row = common(
         output or video.name,
         duration,
         uri=str(video),
         **(sound_columns(duration) | {"seconds": {"decode": 0.5}, "media": media()} | values),
     )
-    mux = Mux(MuxSettings(tmp_path / "out", run_info={"seed": 7}))
+    mux = Mux(MuxSettings(tmp_path / "out", outputs or OutputSettings(), "kept", {"seed": 7}))
     return rows_of(mux(table_of([row], MIXED)))[0]
 
 
@@ -71,6 +79,26 @@ def test_picture_is_copied_and_sound_is_as_long(
     assert seconds == pytest.approx(2.4, abs=frame)
     assert float(av.open(str(files[suffix])).duration) / 1e6 == pytest.approx(2.4, abs=frame)
     assert pictures(files[suffix]) == pictures(video)
+
+
+def test_a_kept_sound_is_heard_with_the_names_of_its_track(tmp_path: Path) -> None:
+    """The video has the mix, the .wav the music alone; language and title are those of the second track."""
+    silent, video = write_video(tmp_path / "silent.mkv", shades(2)), tmp_path / "clip.mkv"
+    tones = [o for hertz in (300, 500) for o in ("-f", "lavfi", "-i", f"sine={hertz}:d=2")]
+    names = ("-metadata:s:a:0", "language=eng", "-metadata:s:a:1", "language=deu", "-metadata:s:a:1", "title=Kommentar")
+    ffmpeg("-i", silent, *tones, "-map", "0", "-map", "1", "-map", "2", "-c:v", "copy", *names, video)
+    mix = (sound_columns(2.0)["waveform"] / 4).astype(np.int16)
+    values = {"mix": mix, "original": "kept", "original_track": 2, "speech": np.array([[0.5, 1.2504]])}
+    row = score(tmp_path, video, 2.0, **values)
+    files = paths(row)
+    with av.open(str(files[".mkv"])) as file:
+        stream = file.streams.audio[0]
+        assert (stream.metadata["language"], stream.metadata["title"]) == ("deu", "Kommentar")
+        heard = np.concatenate([frame.to_ndarray() for frame in file.decode(audio=0)], axis=1)
+    assert np.abs(heard).max() == pytest.approx(8000 / 4 / 32768, rel=0.1)
+    assert soundfile.read(files[".wav"], dtype="int16")[0].max() == 7999
+    sidecar = json.loads(files[".json"].read_text())
+    assert (sidecar["original"], sidecar["speech"]) == ("kept", [[0.5, 1.25]])
 
 
 def test_wav_and_sidecar(tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ def row(item: str, minute: int = 0, **changed: Any) -> dict[str, Any]:
         "left_behind": [],
         "seed": 7,
         "fingerprint": "F",
+        "music": "M",
         "attempt": 1,
         "worker": "node1",
         "started": START + timedelta(minutes=minute),

@@ -48,6 +48,7 @@ def media(**values: Any) -> Row:
 
 MIX_COLUMNS: Row = {
     "sample_rate": 44100,
+    "original": "dropped",
     "loudness": {"loudness": -18.0, "true_peak": -12.2, "gain": 0.0, "limited": 0.0},
 }
 """The columns that the stage Mix adds."""

@@ -28,7 +28,14 @@ CHROMIUM = next(
 
 def sidecar(cuts: list[float]) -> bytes:
     return json.dumps(
-        {"cuts": cuts, "rhythm": [0.5, 2.0, 1.0], "levels": [10, 90, 40], "loudness": -14, "true_peak": -1.5}
+        {
+            "cuts": cuts,
+            "rhythm": [0.5, 2.0, 1.0],
+            "levels": [10, 90, 40],
+            "loudness": -14,
+            "true_peak": -1.5,
+            "speech": [[0.5, 1.25]],
+        }
     ).encode()
 
 
@@ -92,6 +99,7 @@ def test_the_gallery_knows_cuts_rhythm_and_levels(page: str) -> None:
     assert items["clip07.mp4"]["rhythm"] == [0, 100, 33]
     assert items["clip07.mp4"]["levels"] == [10, 90, 40]
     assert items["clip07.mp4"]["loudness"] == "-14.0 LUFS, -1.5 dBTP"
+    assert items["clip07.mp4"]["speech"] == [[0.5, 1.25]]
     assert items["clip07.mp4"]["links"] == ["clip07.mp4", "clip07.json"]
     assert items["late.mp4"]["error"] == "Timeout in deliver: <b>slow</b>"
 

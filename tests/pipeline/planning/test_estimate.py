@@ -16,6 +16,7 @@ from pipeline.planning.estimate import plan
 from pipeline.scoring.resume import FingerprintError
 from pipeline.scoring.settings import RunSettings
 from pipeline.storage.storage import Storage
+from stages.audio.formats import OutputSettings
 from tests.support.awkward_videos import longer_subtitles, open_ended
 from tests.support.ledger import START, failed, row
 from tests.support.s3 import Bucket
@@ -52,6 +53,10 @@ def test_counts_length_room_and_time(videos: Path, tmp_path: Path) -> None:
     assert found.cost == pytest.approx(3 * found.hours)
     sizes = sum(path.stat().st_size for path in videos.glob("clip*"))
     assert found.written == pytest.approx(sizes + found.seconds * (176_400 + 24_000) + 4 * 4096, rel=1e-6)
+    wishes = OutputSettings(("wav24", "mp3"), 48000, stems=True)
+    more = plan(discover([str(videos)], destination), replace(SETTINGS, outputs=wishes), destination, MACHINE)
+    sound = 176_400 * ((1.5 + 0.12) * 48000 / 44100 + 1)
+    assert more.written == pytest.approx(sizes + found.seconds * (sound + 24_000) + 4 * 4096, rel=1e-6)
     assert found.fits
     assert not replace(found, free=10).fits
     assert calls[-1] == (5, 5)

@@ -141,7 +141,8 @@ def test_a_full_disk_of_a_worker_stops_the_run(
         error = {"stage": "decode", "type": "DiskFull", "message": "/tmp: the disk is full"}
         table = table_of([common("bad.mp4", error=error)], MIXED)
     else:
-        monkeypatch.setattr(soundfile, "write", lambda *_, **__: (_ for _ in ()).throw(OSError(28, "No space left")))
+        no_space = OSError(28, "No space left")
+        monkeypatch.setattr(soundfile, "SoundFile", lambda *_, **__: (_ for _ in ()).throw(no_space))
         monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=0))
     destination = Storage.open(tmp_path / "out")
     with pytest.raises(StorageError, match=f"{stage}: ") as caught:
@@ -162,7 +163,7 @@ def test_videos_of_one_stem_are_scored_once_each_whatever_is_added(tmp_path: Pat
 
     def score(limit: int | None = None) -> list[str]:
         found = discover([str(source)], destination, limit)
-        todo = remaining_work(found, settings.fingerprint, Ledger(destination)).todo
+        todo = remaining_work(found, settings, Ledger(destination)).todo
         rows = [row | made | {"waveform": np.ones((44100, 2), np.int16)} for row in rows_of(todo)]
         records = [row for one in rows for row in delivery(destination)(table_of([one], MIXED)).to_pylist()]
         assert [row["state"] for row in records] == ["done"] * len(records)

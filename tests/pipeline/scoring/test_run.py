@@ -151,8 +151,8 @@ def test_other_settings_are_not_mixed_unless_allowed(
 ) -> None:
     destination, _, _ = scored
     manifest = discover([str(videos)], destination)
-    other = RunSettings(seed=4, sampling=SamplingSettings(steps=2)).fingerprint
-    with pytest.raises(FingerprintError, match=f"{QUICK.fingerprint}.*{other}"):
+    other = RunSettings(seed=4, sampling=SamplingSettings(steps=2))
+    with pytest.raises(FingerprintError, match=f"{QUICK.fingerprint}.*{other.fingerprint}"):
         remaining_work(manifest, other, Ledger(destination))
     assert remaining_work(manifest, other, Ledger(destination), mix=True).todo.num_rows == 14
 
@@ -165,7 +165,7 @@ def test_lost_and_changed_files_are_done_again(
     (copy / "a.wav").unlink()
     (copy / "deep" / "b c.mov").write_bytes(b"truncated")
     destination = Storage.open(copy)
-    work = remaining_work(discover([str(videos)], destination), QUICK.fingerprint, Ledger(destination))
+    work = remaining_work(discover([str(videos)], destination), QUICK, Ledger(destination))
     assert work.todo["output"].to_pylist() == ["a.mp4", "deep/b c.mov"]
     assert set(work.attempts.values()) == {1}
 

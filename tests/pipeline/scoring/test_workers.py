@@ -18,6 +18,7 @@ from pipeline.destination.ledger import Ledger
 from pipeline.scoring import streaming
 from pipeline.scoring.progress import RECORDED, ProgressTracker, RunProgress
 from pipeline.scoring.resume import remaining_work
+from pipeline.scoring.settings import RunSettings
 from pipeline.scoring.streaming import Step, run_steps
 from pipeline.scoring.workers import MAX_DEATHS, MAX_STARTS, with_error
 from pipeline.storage.storage import Storage
@@ -213,7 +214,7 @@ def test_the_tracker_counts_deaths_and_finished_rows() -> None:
     tracker.finish("last", ["a", "c"], [2.5, None], recorded=True)
     tracker.finish("last", ["a"], [2.5], recorded=True)
     assert tracker.begin("first", ["a"]) == [RECORDED]
-    assert tracker.read() == RunProgress({"first": 2, "last": 3}, failed=1, music=4.5)
+    assert tracker.read() == RunProgress({"first": 2, "last": 3}, failed=1, music=4.5, stages=("first", "last"))
     assert [tracker.starting("first") for _ in range(MAX_STARTS + 1)][-1] > MAX_STARTS
     tracker.started("first")
     assert tracker.starting("first") == 1
@@ -221,10 +222,17 @@ def test_the_tracker_counts_deaths_and_finished_rows() -> None:
 
 def test_what_killed_workers_is_left_alone_by_later_runs_too(tmp_path: Path) -> None:
     ledger = Ledger(Storage.open(tmp_path))
-    ledger.append([failed("item0", error_type=WORKER_DIED), failed("item1", error_type="Timeout")])
-    state = remaining_work(manifest(3), "F", ledger)
+    settings = RunSettings()
+    print_of_run = {"fingerprint": settings.fingerprint}
+    ledger.append(
+        [
+            failed("item0", error_type=WORKER_DIED, **print_of_run),
+            failed("item1", error_type="Timeout", **print_of_run),
+        ]
+    )
+    state = remaining_work(manifest(3), settings, ledger)
     assert state.todo["item_id"].to_pylist() == ["item1", "item2"]
-    assert remaining_work(manifest(3), "F", ledger, retry_permanent=True).todo.num_rows == 3
+    assert remaining_work(manifest(3), settings, ledger, retry_permanent=True).todo.num_rows == 3
 
 
 def test_a_later_error_does_not_hide_an_earlier_error() -> None:
