@@ -81,7 +81,8 @@ def relative_energy(motion: Motion, breaks: Times) -> tuple[Times, Curve]:
     times = np.arange(motion.times[0], motion.times[-1], 1 / RATE)
     energy = np.interp(times, motion.times - motion.lengths / 2, motion.energy)
     energy = gaussian_filter1d(energy, SMOOTHING * RATE)
-    reference = np.sqrt(uniform_filter1d(energy**2, round(2 * REFERENCE * RATE) | 1, mode="nearest"))
+    around = uniform_filter1d(energy**2, round(2 * REFERENCE * RATE) | 1, mode="nearest")
+    reference = np.sqrt(np.maximum(around, 0))  # its running sum may fall a little below 0 by rounding
     return times, energy / (reference + STILL)
 
 

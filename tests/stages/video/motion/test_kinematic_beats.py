@@ -59,6 +59,12 @@ def test_steady_motion_a_still_picture_and_a_break_have_none() -> None:
     assert find_kinematic_beats(motion(energy), [cut]) == []
 
 
+@pytest.mark.filterwarnings("error")
+def test_stillness_after_great_motion_is_still() -> None:
+    energy = np.concatenate([np.full(100, 30.0), np.zeros(300)])
+    assert [beat.time for beat in find_kinematic_beats(motion(energy)) if beat.time > 5] == []
+
+
 def test_around_a_cut_no_body_is_followed() -> None:
     times = middles(6)
     energy = 0.2 * np.abs(np.sin(np.pi * times))
