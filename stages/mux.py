@@ -163,7 +163,7 @@ class Mux(Stage):
             "sample_rate": row["sample_rate"],
             "samples": len(row["waveform"]),
             "cuts": [round(float(cut), 3) for cut in row["cuts"]],
-            "kinematic_beats": [[round(time, 3), round(strength, 3)] for time, strength in row["kinematic_beats"]],
+            "kinematic_beats": [] if row["kinematic_beats"] is None else row["kinematic_beats"].round(3).tolist(),
             "transitions": [_transition(transition) for transition in row["transitions"] or []],
             "rhythm": joined_curve(row["rhythm"], row["duration"]).round(5).squeeze(1 if odf else ()).tolist(),
             "levels": peak_levels(row["waveform"]),

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from models.config import ModelConfig
 from models.diffv2m import DiffV2M
+from models.features.motion import CHANNELS
 from models.inputs import Features
 from models.networks.conditions import Conditions
 from tests.support.parity import COMMITTED
@@ -53,7 +54,7 @@ def random_features(seconds: int = 9, seed: int = 0, pace_steps: int | None = No
     """Returns random features of one clip."""
     generator = torch.Generator().manual_seed(seed)
     draws = torch.rand(seconds, 34, generator=generator)
-    pace = None if pace_steps is None else torch.rand(2, pace_steps, generator=generator)
+    pace = None if pace_steps is None else torch.rand(len(CHANNELS), pace_steps, generator=generator)
     return Features(draws[:, :8], draws[:, 8:32], (draws[:, 32] > 0.8).float(), draws[:, 33], pace=pace, key=key)
 
 

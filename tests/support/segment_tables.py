@@ -7,6 +7,7 @@ import hashlib
 import numpy as np
 import pyarrow as pa
 
+from models.features.motion import CHANNELS
 from stages.contracts import table_of
 from stages.cut_segments import SEGMENT, encode_flac
 
@@ -17,7 +18,7 @@ def segments(name: str, count: int = 2) -> pa.Table:
     """Returns the segments of one video, of 3 s each, with random features."""
     draws = np.random.default_rng(int(hashlib.sha256(name.encode()).hexdigest()[:8], 16))
     shapes = {"semantic": (3, 8), "color": (3, 48), "scene_cut": (3,), "visual_beat": (3,), "cuts": (1,)}
-    shapes |= {"odf": (3, 1), "mel": (3, 16), "tempo": (3, 16), "curve": (3, 64), "pace": (2, 64)}
+    shapes |= {"odf": (3, 1), "mel": (3, 16), "tempo": (3, 16), "curve": (3, 64), "pace": (len(CHANNELS), 64)}
     rows = [
         {
             "item_id": name,

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from models.config import ModelConfig
+from models.features.motion import CHANNELS
 from models.training.data.crops import Segment
 from models.training.seeding import seeded_generator
 
@@ -75,7 +76,7 @@ class RandomSegments:
             "tempo": draws.random((seconds, 16)).astype(np.float32),
             "key": 1 + 13 * (index % 2),
             "curve": curve,
-            "pace": draws.random((2, frames)).astype(np.float32),
+            "pace": draws.random((len(CHANNELS), frames)).astype(np.float32),
             "cuts": np.array([1.0]),
             "latents": np.concatenate((curve, curve[:1])) * 2 - 1,
         }
