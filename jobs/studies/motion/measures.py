@@ -13,6 +13,8 @@ import numpy as np
 import torch
 
 from models.features.audio import onset_strength
+from models.features.beat_grid import is_danced
+from models.features.rhythm_curve import pulses
 from models.metrics.beat_alignment import beat_alignment_above_chance, beats_of_music
 from models.metrics.metrics import Interval, hits_above_chance, interval, pearson
 from models.weights.source import ModelSource
@@ -22,6 +24,10 @@ from pipeline.evaluation.held_out import FeatureReader, HeldOutClip, held_out_cl
 
 SECONDS = 24.0
 LEAST_BEATS, LEAST_CUTS = 8, 2
+NEAR = 0.08
+"""Seconds between a true kinematic beat and a found one that still count as the same."""
+PULSE_RATE = 44100 / 2048
+"""Values per second of the pulses of which a groove is made."""
 COLUMNS = (
     "dance: beat alignment above chance",
     "kinematic beats hit above chance",
@@ -81,6 +87,54 @@ def measure(model: EvaluatedModel, films: HeldOutFilms, seeds: int) -> list[Inte
     return [interval(column) for column in values]
 
 
+@dataclass(frozen=True)
+class FoundBeats:
+    """How many true kinematic beats are found, each by one found beat within `NEAR` seconds.
+
+    Attributes:
+        recall: share of the true beats that are found.
+        precision: share of the found beats that are true.
+        error: median of the times found minus the true ones, in seconds.
+        danced: share of the films whose groove follows the dancers.
+    """
+
+    recall: float
+    precision: float
+    error: float
+    danced: float
+
+    def __str__(self) -> str:
+        return (
+            f"kinematic beats found within {1000 * NEAR:.0f} ms: recall {self.recall:.2f}, precision "
+            f"{self.precision:.2f}, median error {1000 * self.error:+.0f} ms; "
+            f"grooves that follow the dancers: {self.danced:.0%}"
+        )
+
+
+def found_beats(films: Sequence[HeldOutClip]) -> FoundBeats:
+    """Returns how well the kinematic beats of films with dancers are found.
+
+    Args:
+        films: the films. True beats near a cut count as well, though none is looked for there.
+    """
+    errors: list[float] = []
+    true_count = found_count = danced = 0
+    for film in films:
+        true = np.array(film.truth["kinematic_beats"])
+        times, strengths = film.row["kinematic_beats"].reshape(-1, 2).T
+        true_count, found_count = true_count + len(true), found_count + len(times)
+        free = list(times)
+        for time in true:
+            nearest = min(free, key=lambda other: abs(other - time), default=np.inf)
+            if abs(nearest - time) <= NEAR:
+                free.remove(nearest)
+                errors.append(nearest - time)
+        at, height = torch.from_numpy(times.copy()), torch.from_numpy(strengths.copy())
+        danced += is_danced(pulses(at, height, PULSE_RATE, round(film.duration * PULSE_RATE)), PULSE_RATE)
+    error = float(np.median(errors)) if errors else float("nan")
+    return FoundBeats(len(errors) / max(true_count, 1), len(errors) / max(found_count, 1), error, danced / len(films))
+
+
 def _takes(model: EvaluatedModel, film: HeldOutClip, seeds: int) -> list[tuple[torch.Tensor, float]]:
     """Returns pieces of music, and of each the correlation per second of its rhythm with the one that was asked for."""
     found = []
@@ -120,6 +174,7 @@ def measure_models(models: Sequence[str], folder: Path, clips: int, seeds: int, 
         progress: takes a line for each step that is done.
     """
     films = read_films(folder, clips, progress)
+    progress(str(found_beats(films.dance)))
     lines = table_head()
     for name in models:
         model = EvaluatedGenerator(EvaluationSettings(ModelSource(name)))

@@ -12,7 +12,7 @@ import torch
 
 from jobs.options import SettingsError
 from jobs.studies.motion.compare import VARIANTS, compare_views, write_training
-from jobs.studies.motion.measures import COLUMNS, HeldOutFilms, format_row, measure, table_head
+from jobs.studies.motion.measures import COLUMNS, HeldOutFilms, format_row, found_beats, measure, table_head
 from models.training.config import TrainConfig
 from pipeline.evaluation.generator import EvaluatedModel, TargetRhythm
 from pipeline.evaluation.held_out import HeldOutClip
@@ -60,6 +60,21 @@ def test_music_on_a_dancers_beats_scores_and_late_music_does_not() -> None:
     assert good[2].mean > 0.5 > late[2].mean
     assert good[3].mean == pytest.approx(1.0)
     assert len(format_row("x", good).split("|")) == len(table_head()[0].split("|"))
+
+
+def test_found_beats_are_counted_once_and_their_errors_are_signed() -> None:
+    late = film(DANCE + 0.02, [])
+    late.truth["kinematic_beats"] = list(DANCE)
+    found = found_beats([late])
+    assert (found.recall, found.precision, found.danced) == (1.0, 1.0, 1.0)
+    assert found.error == pytest.approx(0.02)
+    double = film(np.sort(np.concatenate([DANCE, DANCE + 0.03])), [])
+    double.truth["kinematic_beats"] = list(DANCE)
+    assert (found_beats([double]).recall, found_beats([double]).precision) == (1.0, 0.5)
+    still = film(np.zeros(0), [])
+    still.truth["kinematic_beats"] = [1.0]
+    assert (found_beats([still]).recall, found_beats([still]).danced) == (0.0, 0.0)
+    assert "recall 1.00, precision 1.00, median error +20 ms" in str(found)
 
 
 def test_trainings_differ_in_the_pace_alone(tmp_path: Path) -> None:
