@@ -109,12 +109,14 @@ class InputPacker:
         """The picture's pace [clips, channels, steps].
 
         Raises:
-            ValueError: a clip has none.
+            ValueError: a clip has none, or one of too few channels.
         """
         paces = [f.pace for f in features]
         if any(pace is None for pace in paces):
             raise ValueError("this model reads the picture's pace: give every clip's Features a pace")
-        channels = self.config.curve.pace if self.config.curve else None
+        channels = self.config.curve.pace if self.config.curve is not None else 0
+        if any(pace is not None and len(pace) < channels for pace in paces):
+            raise ValueError(f"this model reads {channels} channels of the picture's pace: give every clip as many")
         return torch.stack([self.tensor(pace[:channels]) for pace in paces if pace is not None])
 
     def _grooves(self, features: Sequence[Features], steps: int) -> Tensor:

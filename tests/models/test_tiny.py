@@ -10,6 +10,7 @@ import torch
 
 from models import Features
 from models.diffv2m import DiffV2M
+from models.features.motion import CHANNELS
 from models.features.rhythm_curve import rhythm_curve
 from models.metrics.metrics import chroma_correlation, log_mel_l1, onset_correlation, pearson
 from models.sampling.windows import draw_noise
@@ -73,7 +74,7 @@ def test_its_music_follows_a_given_curve_and_no_other(model: DiffV2M) -> None:
 @pytest.mark.slow
 def test_half_a_minute_takes_at_most_half_a_minute(model: DiffV2M) -> None:
     features = Features(torch.zeros(30, 64), torch.zeros(30, 3072), torch.zeros(30), torch.zeros(30),
-                        pace=torch.zeros(2, model.lengths.window_latents))  # fmt: skip
+                        pace=torch.zeros(len(CHANNELS), model.lengths.window_latents))  # fmt: skip
     began = time.perf_counter()
     noise = draw_noise("time", 0, 64, model.lengths.window_latents)[None]
     rhythm = model.predict_rhythm([features], draw_noise("rhythm", 0, 3, model.lengths.window_latents)[None])

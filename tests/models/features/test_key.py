@@ -27,6 +27,7 @@ from models.features.key import (
     key_profiles,
     random_tonic,
 )
+from models.features.motion import CHANNELS
 from models.inputs import Features
 from models.synthetic import compose, render
 from tests.support.training_parts import raw_config
@@ -100,7 +101,7 @@ def model() -> DiffV2M:
 
 def clip(model: DiffV2M, seconds: int = 6, seed: int = 0) -> Features:
     draws = torch.Generator().manual_seed(seed)
-    pace = torch.zeros(2, model.lengths.window_latents)
+    pace = torch.zeros(len(CHANNELS), model.lengths.window_latents)
     semantic, color = torch.randn(seconds, 8, generator=draws), torch.rand(seconds, 12, generator=draws)
     return Features(semantic, color, torch.zeros(seconds), torch.zeros(seconds), pace=pace)
 

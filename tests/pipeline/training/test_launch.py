@@ -96,7 +96,8 @@ def test_shipped_trainings_can_be_read():
     folder = Path(models.__file__).parent / "tiny" / "training"
     read = {path.stem: TrainConfig.from_file(path) for path in folder.glob("*.json")}
     assert {name: config.loop.steps for name, config in read.items()} == {
-        "clip": 500, "autoencoder": 1250, "decoder": 700, "diffusion": 10000, "predictor": 6000, "retelling": 7800,
+        "clip": 500, "autoencoder": 1250, "decoder": 700, "diffusion": 10000, "predictor": 6000, "motion": 1700,
+        "retelling": 7800,
     }  # fmt: skip
 
 
